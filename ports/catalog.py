@@ -1,0 +1,65 @@
+"""The catalogue: what models there are and what each can do."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from attrs import field, frozen
+
+from openrouter_pipe.ports.json import JsonObject
+from openrouter_pipe.ports.provider import Connection
+
+
+@frozen
+class Capabilities:
+    """What a model can do, read from its catalogue entry."""
+
+    tools: bool = False
+    reasoning: bool = False
+    legacy_reasoning: bool = False
+    web_search: bool = False
+    image_output: bool = False
+    text_output: bool = True
+    inputs: frozenset[str] = frozenset({"text"})
+    structured_outputs: bool = False
+    moderated: bool = False
+
+
+@frozen
+class ReasoningSupport:
+    """How a model reasons. ``efforts`` None means no list is published; empty fields mean unknown."""
+
+    mandatory: bool = False
+    efforts: tuple[str, ...] | None = None
+    default_effort: str | None = None
+    default_enabled: bool | None = None
+    supports_max_tokens: bool | None = None
+
+
+@frozen
+class ModelCard:
+    """One model of the catalogue. ``id`` is the provider's own (vendor/slug[:variant])."""
+
+    id: str
+    name: str
+    canonical_slug: str = ""
+    description: str = ""
+    context_length: int | None = None
+    max_output_tokens: int | None = None
+    capabilities: Capabilities = Capabilities()
+    reasoning: ReasoningSupport = ReasoningSupport()
+    supported_parameters: frozenset[str] = frozenset()
+    free: bool = False
+    created: int = 0
+    raw: JsonObject = field(factory=dict, repr=False)
+
+
+class CatalogSource(Protocol):
+    """Where the catalogue comes from (driven port)."""
+
+    async def fetch(self, connection: Connection) -> tuple[JsonObject, ...]:
+        """All entries as published, unread.
+
+        Raises:
+            ProviderError: no answer, an error status, or a body without a non-empty list of entries.
+        """

@@ -1,0 +1,520 @@
+"""Every setting: name, type, default, bounds, meaning. This is the only list.
+
+The pydantic valves of the Open WebUI adapter, the environment reader, the command line and the table in docs/valves.md
+are derived from `SETTINGS`. Names, defaults and bounds equal those of the pipe that operators run today.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Final, TypeAlias
+
+import attrs
+from attrs import frozen
+
+from openrouter_pipe.ports import templates
+from openrouter_pipe.ports.json import JsonValue
+
+SettingValue: TypeAlias = "bool | int | float | str | Secret | None"
+"""What a setting holds once it is read."""
+
+
+class Secret:
+    """A string that does not show itself: repr, str and format print stars. Empty means not set."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str = "") -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The string itself; call it only where it is used."""
+        return self._value
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(("Secret", self._value))
+
+    def __repr__(self) -> str:
+        return "Secret('**********')" if self._value else "Secret('')"
+
+    __str__ = __repr__
+
+
+class SettingError(ValueError):
+    """A value that a setting cannot take; the message names the setting, its bounds and the fix, never a secret."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(f"{name}: {message}")
+        self.name = name
+
+
+class Kind(StrEnum):
+    """The shape of a setting's value."""
+
+    BOOL = "bool"
+    INT = "int"
+    FLOAT = "float"
+    TEXT = "str"
+    CHOICE = "choice"
+    SECRET = "secret"  # noqa: S105 - the name of a kind, not a password
+    TEMPLATE = "template"
+
+
+@frozen
+class Setting:
+    """One setting.
+
+    ``low`` and ``high`` bound numbers (inclusive), ``choices`` bound a choice. ``optional`` allows null. ``env`` names an
+    environment variable whose value replaces ``default``. ``user_default`` is the default of the per-user setting, None
+    for "unset, the operator's value holds".
+    """
+
+    group: str
+    name: str
+    kind: Kind
+    default: SettingValue
+    description: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    optional: bool = False
+    per_user: bool = False
+    user_default: str | None = None
+    env: str | None = None
+
+    @property
+    def secret(self) -> bool:
+        """Whether the value must never be shown."""
+        return self.kind is Kind.SECRET
+
+    @property
+    def bounds(self) -> str:
+        """The accepted range in words: ``1..10``, ``1..``, ``a/b/c`` or empty."""
+        if self.choices:
+            return "/".join(self.choices)
+        if self.low is None:
+            return ""
+        return f"{_number(self.low)}..{'' if self.high is None else _number(self.high)}"
+
+    def parse(self, value: JsonValue | Secret) -> SettingValue:
+        """Read one value as a host, an environment or a user gives it.
+
+        Numbers and switches may come as text; blank text is null. Null gives the default for a setting that cannot be
+        null.
+
+        Raises:
+            SettingError: wrong type, out of bounds, or not one of the choices.
+        """
+        if isinstance(value, str) and not value.strip() and self.kind in _NUMERIC | {Kind.BOOL, Kind.CHOICE}:
+            value = None
+        if value is None:
+            return None if self.optional else self.default
+        match self.kind:
+            case Kind.BOOL:
+                return self._bool(value)
+            case Kind.INT | Kind.FLOAT:
+                return self._number(value)
+            case Kind.CHOICE:
+                return self._choice(value)
+            case Kind.SECRET:
+                return value if isinstance(value, Secret) else Secret(self._text(value))
+            case Kind.TEXT | Kind.TEMPLATE:
+                return self._text(value)
+
+    def _bool(self, value: JsonValue | Secret) -> bool:
+        if isinstance(value, bool):
+            return value
+        word = value.strip().lower() if isinstance(value, str) else value
+        if word in _TRUE:
+            return True
+        if word in _FALSE:
+            return False
+        raise SettingError(self.name, f"must be true or false, not {_shown(value)}")
+
+    def _number(self, value: JsonValue | Secret) -> int | float:
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise SettingError(self.name, f"must be a number{self._within()}, not {_shown(value)}")
+        try:
+            number = float(value)
+        except (ValueError, OverflowError):
+            raise SettingError(self.name, f"must be a number{self._within()}, not {_shown(value)}") from None
+        if not math.isfinite(number) or (self.kind is Kind.INT and not number.is_integer()):
+            what = "whole number" if self.kind is Kind.INT else "number"
+            raise SettingError(self.name, f"must be a {what}{self._within()}, not {_shown(value)}")
+        if (self.low is not None and number < self.low) or (self.high is not None and number > self.high):
+            raise SettingError(self.name, f"must be{self._within()}, not {_shown(value)}")
+        return int(number) if self.kind is Kind.INT else number
+
+    def _choice(self, value: JsonValue | Secret) -> str:
+        if isinstance(value, str):
+            for choice in self.choices:
+                if choice.lower() == value.strip().lower():
+                    return choice
+        raise SettingError(self.name, f"must be one of {', '.join(self.choices)}, not {_shown(value)}")
+
+    def _text(self, value: JsonValue | Secret) -> str:
+        if isinstance(value, str):
+            return value
+        raise SettingError(self.name, "must be text")
+
+    def _within(self) -> str:
+        if self.low is None:
+            return ""
+        if self.high is None:
+            return f" of at least {_number(self.low)}"
+        return f" between {_number(self.low)} and {_number(self.high)}"
+
+
+_NUMERIC: Final = frozenset({Kind.INT, Kind.FLOAT})
+_TRUE: Final = frozenset({"true", "1", "yes", "on", 1})
+_FALSE: Final = frozenset({"false", "0", "no", "off", 0})
+_META: Final = "setting"
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() else str(value)
+
+
+def _shown(value: JsonValue | Secret) -> str:
+    if isinstance(value, Secret):
+        return "a secret"
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _setting(
+    kind: Kind,
+    default: SettingValue,
+    description: str,
+    bounds: tuple[float | None, float | None] = (None, None),
+    *,
+    choices: tuple[str, ...] = (),
+    optional: bool = False,
+    per_user: bool = False,
+    user_default: str | None = None,
+    env: str | None = None,
+) -> Mapping[str, Setting]:
+    setting = Setting(
+        group="",
+        name="",
+        kind=kind,
+        default=default,
+        description=description,
+        low=bounds[0],
+        high=bounds[1],
+        choices=choices,
+        optional=optional,
+        per_user=per_user,
+        user_default=user_default,
+        env=env,
+    )
+    return {_META: setting}
+
+
+def _bool(default: bool, description: str, *, per_user: bool = False) -> bool:
+    return attrs.field(default=default, metadata=_setting(Kind.BOOL, default, description, per_user=per_user))
+
+
+def _int(default: int, low: int, high: int | None, description: str) -> int:
+    return attrs.field(default=default, metadata=_setting(Kind.INT, default, description, (low, high)))
+
+
+def _int_or_none(default: int | None, low: int, high: int | None, description: str) -> int | None:
+    return attrs.field(default=default, metadata=_setting(Kind.INT, default, description, (low, high), optional=True))
+
+
+def _float(default: float, low: float, high: float | None, description: str) -> float:
+    return attrs.field(default=default, metadata=_setting(Kind.FLOAT, default, description, (low, high)))
+
+
+def _text(default: str, description: str, *, env: str | None = None) -> str:
+    return attrs.field(default=default, metadata=_setting(Kind.TEXT, default, description, env=env))
+
+
+def _choice(
+    choices: str,
+    default: str,
+    description: str,
+    *,
+    per_user: bool = False,
+    user_default: str | None = None,
+    env: str | None = None,
+) -> str:
+    return attrs.field(
+        default=default,
+        metadata=_setting(
+            Kind.CHOICE,
+            default,
+            description,
+            choices=tuple(choices.split("/")),
+            per_user=per_user,
+            user_default=user_default,
+            env=env,
+        ),
+    )
+
+
+def _secret(description: str, *, env: str | None = None) -> Secret:
+    return attrs.field(default=Secret(), metadata=_setting(Kind.SECRET, Secret(), description, env=env))
+
+
+def _template(default: str, description: str) -> str:
+    return attrs.field(default=default, metadata=_setting(Kind.TEMPLATE, default, description))
+
+
+@frozen(kw_only=True)
+class Settings:
+    """One consistent set of settings, read at the start of a turn and never changed. Field order is display order."""
+
+    # Connection
+    BASE_URL: str = _text(
+        "https://openrouter.ai/api/v1",
+        "Address of the OpenRouter API or of a gateway in front of it.",
+        env="OPENROUTER_API_BASE_URL",
+    )
+    API_KEY: Secret = _secret("Provider key.", env="OPENROUTER_API_KEY")
+    HTTP_REFERER_OVERRIDE: str = _text("", "Full URL sent as app attribution instead of the default.")
+    HTTP_CONNECT_TIMEOUT_SECONDS: int = _int(10, 1, None, "Time to connect.")
+    HTTP_TOTAL_TIMEOUT_SECONDS: int | None = _int_or_none(
+        None, 1, None, "Time for a whole provider request; null = no limit."
+    )
+    HTTP_SOCK_READ_SECONDS: int = _int(300, 1, None, "Longest silence on a stream.")
+    DEFAULT_LLM_ENDPOINT: str = _choice(
+        "responses/chat_completions", "responses", "Endpoint used unless a model is forced."
+    )
+    FORCE_CHAT_COMPLETIONS_MODELS: str = _text("", "CSV of globs.")
+    FORCE_RESPONSES_MODELS: str = _text("", "CSV of globs; wins over the line above.")
+    AUTO_FALLBACK_CHAT_COMPLETIONS: bool = _bool(True, "Re-run on chat completions when responses is not supported.")
+
+    # Downloads and attachments
+    REMOTE_DOWNLOAD_MAX_RETRIES: int = _int(3, 0, 10, "Retries of one download.")
+    REMOTE_DOWNLOAD_INITIAL_RETRY_DELAY_SECONDS: int = _int(5, 1, 60, "First delay, doubling.")
+    REMOTE_DOWNLOAD_MAX_RETRY_TIME_SECONDS: int = _int(45, 5, 300, "Budget for all retries of one download.")
+    REMOTE_FILE_MAX_SIZE_MB: int = _int(50, 1, 500, "Size limit of a download.")
+    SAVE_REMOTE_FILE_URLS: bool = _bool(True, "Store what file_url names in the host.")
+    SAVE_FILE_DATA_CONTENT: bool = _bool(True, "Store what file_data carries in the host.")
+    BASE64_MAX_SIZE_MB: int = _int(50, 1, 500, "Limit of inline base64, checked before decoding.")
+    IMAGE_UPLOAD_CHUNK_BYTES: int = _int(1048576, 65536, 8388608, "Read size when inlining host files.")
+    VIDEO_MAX_SIZE_MB: int = _int(100, 1, 1000, "Limit of inline video.")
+    FALLBACK_STORAGE_EMAIL: str = _text(
+        "openrouter-pipe@system.local", "Owner of uploads without a user.", env="OPENROUTER_STORAGE_USER_EMAIL"
+    )
+    FALLBACK_STORAGE_NAME: str = _text("OpenRouter Pipe Storage", "Its name.", env="OPENROUTER_STORAGE_USER_NAME")
+    FALLBACK_STORAGE_ROLE: str = _text(
+        "pending", "Its role; never an administrator by default.", env="OPENROUTER_STORAGE_USER_ROLE"
+    )
+    ENABLE_SSRF_PROTECTION: bool = _bool(True, "Refuse every address that is not globally reachable.")
+    ALLOW_INSECURE_HTTP: bool = _bool(False, "Permit http:// for the hosts listed next.")
+    ALLOW_INSECURE_HTTP_HOSTS: str = _text("", "CSV of exact host names.")
+    MAX_INPUT_IMAGES_PER_REQUEST: int = _int(5, 1, 20, "Images sent in one provider request.")
+    IMAGE_INPUT_SELECTION: str = _choice(
+        "user_turn_only/user_then_assistant",
+        "user_then_assistant",
+        "Whether recent assistant images stand in when the user attached none.",
+    )
+
+    # Models and reasoning
+    MODEL_ID: str = _text("auto", "auto or a CSV of model ids to expose.")
+    MODEL_CATALOG_REFRESH_SECONDS: int = _int(3600, 60, None, "Age at which the catalogue is fetched again.")
+    FREE_MODEL_FILTER: str = _choice("all/only/exclude", "all", "By price.")
+    TOOL_CALLING_FILTER: str = _choice("all/only/exclude", "all", "By tool support.")
+    UPDATE_MODEL_IMAGES: bool = _bool(True, "Sync icons into the host.")
+    UPDATE_MODEL_DESCRIPTIONS: bool = _bool(False, "Sync descriptions into the host.")
+    UPDATE_MODEL_CAPABILITIES: bool = _bool(True, "Sync capability check boxes into the host.")
+    ENABLE_REASONING: bool = _bool(True, "Ask for reasoning where the model supports it.", per_user=True)
+    THINKING_OUTPUT_MODE: str = _choice(
+        "open_webui/status/both", "open_webui", "Where live thinking shows.", per_user=True
+    )
+    ENABLE_ANTHROPIC_INTERLEAVED_THINKING: bool = _bool(True, "Interleaved thinking header.", per_user=True)
+    ENABLE_ANTHROPIC_PROMPT_CACHING: bool = _bool(True, "Cache breakpoints.")
+    ANTHROPIC_PROMPT_CACHE_TTL: str = _choice("5m/1h", "5m", "Their lifetime.")
+    AUTO_CONTEXT_TRIMMING: bool = _bool(True, "Let OpenRouter trim over-long prompts.")
+    REASONING_EFFORT: str = _choice("none/minimal/low/medium/high/xhigh", "medium", "Default effort.", per_user=True)
+    REASONING_SUMMARY_MODE: str = _choice("auto/concise/detailed/disabled", "auto", "Summary detail.", per_user=True)
+    GEMINI_THINKING_LEVEL: str = _choice("auto/low/high", "auto", "Level for Gemini 3.")
+    GEMINI_THINKING_BUDGET: int = _int(1024, 0, 65536, "Base token budget for Gemini 2.5.")
+    PERSIST_REASONING_TOKENS: str = _choice(
+        "disabled/next_reply/conversation",
+        "conversation",
+        "Reasoning retention (user valve default: next_reply).",
+        per_user=True,
+        user_default="next_reply",
+    )
+    TASK_MODEL_REASONING_EFFORT: str = _choice("none/minimal/low/medium/high/xhigh", "low", "Effort of task requests.")
+    USE_MODEL_MAX_OUTPUT_TOKENS: bool = _bool(False, "Fill the model maximum when the user set no limit.")
+
+    # Tools
+    ENABLE_STRICT_TOOL_CALLING: bool = _bool(True, "Strict JSON Schema for tools.")
+    MAX_FUNCTION_CALL_LOOPS: int = _int(25, 1, None, "Rounds of model and tools in one turn.")
+    MAX_PARALLEL_TOOLS_GLOBAL: int = _int(200, 1, 2000, "Tools running in the process.")
+    MAX_PARALLEL_TOOLS_PER_REQUEST: int = _int(5, 1, 50, "Tools running in one turn.")
+    TOOL_BATCH_CAP: int = _int(4, 1, 32, "Calls in one batch.")
+    TOOL_TIMEOUT_SECONDS: int = _int(60, 1, 600, "One call.")
+    TOOL_BATCH_TIMEOUT_SECONDS: int = _int(120, 1, None, "One batch.")
+    TOOL_IDLE_TIMEOUT_SECONDS: int | None = _int_or_none(None, 1, None, "Longest time without progress.")
+    TOOL_SHUTDOWN_TIMEOUT_SECONDS: float = _float(10.0, 0, None, "Clean-up of tool workers; 0 = cancel at once.")
+    PERSIST_TOOL_RESULTS: bool = _bool(True, "Keep calls and outputs for later turns.", per_user=True)
+    TOOL_OUTPUT_RETENTION_TURNS: int = _int(10, 0, None, "Turns before large outputs are pruned on replay; 0 = never.")
+    WEB_SEARCH_MAX_RESULTS: int | None = _int_or_none(3, 1, 10, "Results asked of web search.")
+    AUTO_ATTACH_ORS_FILTER: bool = _bool(True, "Attach the search filter to models that can search.")
+    AUTO_INSTALL_ORS_FILTER: bool = _bool(True, "Install and update the search filter.")
+    AUTO_DEFAULT_OPENROUTER_SEARCH_FILTER: bool = _bool(True, "Switch it on by default, once.")
+
+    # Breakers and admission
+    MAX_CONCURRENT_REQUESTS: int = _int(200, 1, 2000, "Turns running in the process.")
+    BREAKER_MAX_FAILURES: int = _int(5, 1, 50, "Failures that open a breaker.")
+    BREAKER_WINDOW_SECONDS: int = _int(60, 5, 900, "Window they are counted in.")
+    BREAKER_HISTORY_SIZE: int = _int(5, 1, 200, "Failures remembered per breaker.")
+
+    # Streaming
+    SSE_WORKERS_PER_REQUEST: int = _int(4, 1, 8, "Decoders of one stream.")
+    STREAMING_CHUNK_QUEUE_MAXSIZE: int = _int(0, 0, None, "Raw events buffered; 0 = unbounded.")
+    STREAMING_EVENT_QUEUE_MAXSIZE: int = _int(0, 0, None, "Decoded events buffered; 0 = unbounded.")
+    STREAMING_EVENT_QUEUE_WARN_SIZE: int = _int(1000, 100, None, "Backlog that warns.")
+    STREAMING_DELTA_CHAR_LIMIT: int = _int(256, 0, None, "Characters coalesced into one update; 0 = off.")
+    STREAMING_IDLE_FLUSH_MS: int = _int(30, 0, None, "Longest time text is held back.")
+    MIDDLEWARE_STREAM_QUEUE_MAXSIZE: int = _int(0, 0, None, "Updates buffered towards the host; 0 = unbounded.")
+    MIDDLEWARE_STREAM_QUEUE_PUT_TIMEOUT_SECONDS: float = _float(
+        1.0, 0, None, "Patience with a host that does not read."
+    )
+
+    # Persistence
+    ARTIFACT_ENCRYPTION_KEY: Secret = _secret("Encrypts artifacts when set; part of the table name.")
+    ARTIFACT_ENCRYPTION_PREVIOUS_KEYS: Secret = _secret("Comma-separated older keys, for reading only.")
+    ENCRYPT_ALL: bool = _bool(True, "All artifacts, or reasoning only.")
+    ENABLE_LZ4_COMPRESSION: bool = _bool(True, "Compress before encryption when smaller.")
+    MIN_COMPRESS_BYTES: int = _int(0, 0, None, "Smallest payload worth trying.")
+    ARTIFACT_CLEANUP_DAYS: int = _int(90, 1, 365, "Retention, counted from the last read.")
+    ARTIFACT_CLEANUP_INTERVAL_HOURS: float = _float(1.0, 0.5, 24, "Clean-up cadence.")
+    DB_BATCH_SIZE: int = _int(10, 5, 20, "Rows in one transaction.")
+    ENABLE_REDIS_CACHE: bool = _bool(True, "Allow Redis where the deployment qualifies.")
+    REDIS_CACHE_TTL_SECONDS: int = _int(600, 60, 3600, "Life of cached artifacts.")
+    REDIS_PENDING_WARN_THRESHOLD: int = _int(100, 1, 10000, "Backlog that warns.")
+    REDIS_FLUSH_FAILURE_LIMIT: int = _int(5, 1, 50, "Failures before direct writes.")
+
+    # Telemetry and identifiers
+    COSTS_REDIS_DUMP: bool = _bool(False, "Export cost snapshots.")
+    COSTS_REDIS_TTL_SECONDS: int = _int(900, 60, 3600, "Their life.")
+    SEND_END_USER_ID: bool = _bool(False, "user and metadata.user_id.")
+    SEND_SESSION_ID: bool = _bool(False, "session_id and metadata.session_id.")
+    SEND_CHAT_ID: bool = _bool(False, "metadata.chat_id.")
+    SEND_MESSAGE_ID: bool = _bool(False, "metadata.message_id.")
+    SHOW_FINAL_USAGE_STATUS: bool = _bool(True, "Usage in the last status line.", per_user=True)
+    ENABLE_STATUS_CSS_PATCH: bool = _bool(False, "Let multi-line statuses wrap (off: the host renders them today).")
+    LOG_LEVEL: str = _choice("DEBUG/INFO/WARNING/ERROR/CRITICAL", "INFO", "Console log level.", env="GLOBAL_LOG_LEVEL")
+
+    # Session logs
+    SESSION_LOG_STORE_ENABLED: bool = _bool(False, "Write archives.")
+    SESSION_LOG_DIR: str = _text("session_logs", "Where.")
+    SESSION_LOG_ZIP_PASSWORD: Secret = _secret("AES password.")
+    SESSION_LOG_RETENTION_DAYS: int = _int(90, 1, None, "By modification time.")
+    SESSION_LOG_CLEANUP_INTERVAL_SECONDS: int = _int(3600, 60, None, "Clean-up cadence.")
+    SESSION_LOG_ZIP_COMPRESSION: str = _choice("stored/deflated/bzip2/lzma", "lzma", "Algorithm.")
+    SESSION_LOG_ZIP_COMPRESSLEVEL: int | None = _int_or_none(None, 0, 9, "For deflated and bzip2.")
+    SESSION_LOG_MAX_LINES: int = _int(20000, 100, 200000, "Records kept per turn.")
+    SESSION_LOG_FORMAT: str = _choice("jsonl/text/both", "jsonl", "Files in the archive.")
+
+    # Support and templates
+    SUPPORT_EMAIL: str = _text("", "Shown in templates.")
+    SUPPORT_URL: str = _text("", "Shown in templates.")
+    OPENROUTER_ERROR_TEMPLATE: str = _template(templates.OPENROUTER_ERROR, "Request rejected.")
+    AUTHENTICATION_ERROR_TEMPLATE: str = _template(templates.AUTHENTICATION_ERROR, "401 and 403.")
+    INSUFFICIENT_CREDITS_TEMPLATE: str = _template(templates.INSUFFICIENT_CREDITS, "402.")
+    RATE_LIMIT_TEMPLATE: str = _template(templates.RATE_LIMIT, "429.")
+    SERVER_TIMEOUT_TEMPLATE: str = _template(templates.SERVER_TIMEOUT, "408.")
+    PAYLOAD_TOO_LARGE_TEMPLATE: str = _template(templates.PAYLOAD_TOO_LARGE, "413.")
+    NETWORK_TIMEOUT_TEMPLATE: str = _template(templates.NETWORK_TIMEOUT, "Our own timeouts.")
+    CONNECTION_ERROR_TEMPLATE: str = _template(templates.CONNECTION_ERROR, "No connection.")
+    SERVICE_ERROR_TEMPLATE: str = _template(templates.SERVICE_ERROR, "5xx.")
+    INTERNAL_ERROR_TEMPLATE: str = _template(templates.INTERNAL_ERROR, "Anything unexpected.")
+    STREAM_INTERRUPTED_TEMPLATE: str = _template(templates.STREAM_INTERRUPTED, "Stream ended early, text kept.")
+    MAX_FUNCTION_CALL_LOOPS_REACHED_TEMPLATE: str = _template(
+        templates.MAX_FUNCTION_CALL_LOOPS_REACHED, "Tool loop limit."
+    )
+    MODEL_RESTRICTED_TEMPLATE: str = _template(templates.MODEL_RESTRICTED, "Model not allowed.")
+
+
+_GROUP_STARTS: Final = {
+    "BASE_URL": "Connection",
+    "REMOTE_DOWNLOAD_MAX_RETRIES": "Downloads and attachments",
+    "MODEL_ID": "Models and reasoning",
+    "ENABLE_STRICT_TOOL_CALLING": "Tools",
+    "MAX_CONCURRENT_REQUESTS": "Breakers and admission",
+    "SSE_WORKERS_PER_REQUEST": "Streaming",
+    "ARTIFACT_ENCRYPTION_KEY": "Persistence",
+    "COSTS_REDIS_DUMP": "Telemetry and identifiers",
+    "SESSION_LOG_STORE_ENABLED": "Session logs",
+    "SUPPORT_EMAIL": "Support and templates",
+}
+
+
+def _collect() -> tuple[Setting, ...]:
+    settings: list[Setting] = []
+    group = ""
+    for attribute in attrs.fields(Settings):
+        group = _GROUP_STARTS.get(attribute.name, group)
+        settings.append(attrs.evolve(attribute.metadata[_META], group=group, name=attribute.name))
+    return tuple(settings)
+
+
+SETTINGS: Final[tuple[Setting, ...]] = _collect()
+"""Every setting, in display order."""
+
+SETTINGS_BY_NAME: Final[Mapping[str, Setting]] = {setting.name: setting for setting in SETTINGS}
+"""The same, by name."""
+
+INHERIT: Final = "inherit"
+"""The word (any case) by which a user says "the operator's value holds"."""
+
+
+def read_settings(values: Mapping[str, JsonValue | Secret], environment: Mapping[str, str] | None = None) -> Settings:
+    """Settings from given values, the environment and the defaults, in this order of precedence.
+
+    ``environment`` is consulted for the settings that name a variable; blank variables do not count. Unknown names are
+    an error, so that a typing mistake is not silently ignored.
+
+    Raises:
+        SettingError: an unknown name or a value out of bounds; names the field and the fix.
+    """
+    unknown = sorted(set(values) - set(SETTINGS_BY_NAME))
+    if unknown:
+        raise SettingError(unknown[0], "there is no such setting; docs/valves.md lists them all")
+    chosen: dict[str, SettingValue] = {}
+    for setting in SETTINGS:
+        given = values.get(setting.name)
+        if given is None and setting.name not in values and setting.env and environment:
+            given = environment.get(setting.env, "").strip() or None
+        chosen[setting.name] = setting.parse(given)
+    return _build(chosen)
+
+
+def override(settings: Settings, user_values: Mapping[str, JsonValue]) -> Settings:
+    """Lay a user's own values over the operator's.
+
+    Only per-user settings count; null, blank and ``inherit`` in any case mean unset.
+
+    Raises:
+        SettingError: a value out of bounds.
+    """
+    chosen = {setting.name: getattr(settings, setting.name) for setting in SETTINGS}
+    for setting in SETTINGS:
+        given = user_values.get(setting.name)
+        if not setting.per_user or given is None:
+            continue
+        if isinstance(given, str) and given.strip().lower() in {"", INHERIT}:
+            continue
+        chosen[setting.name] = setting.parse(given)
+    return _build(chosen)
+
+
+def _build(chosen: Mapping[str, SettingValue]) -> Settings:
+    make: Callable[..., Settings] = Settings  # type: ignore[explicit-any]  # the values were typed by Setting.parse
+    return make(**chosen)
