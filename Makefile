@@ -1,0 +1,65 @@
+# Every target sets up what it needs and does no needless work the second time. `make help` lists them.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := $(shell find domain ports adapters composition -name '*.py' -o -name '*.json' -not -path '*/__pycache__/*' 2>/dev/null)
+BUNDLE := dist/openrouter_pipe.py
+PACKAGES := -p openrouter_pipe.ports -p openrouter_pipe.domain -p openrouter_pipe.adapters -p openrouter_pipe.composition
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check bench bundle wheel webui test-webui docs format clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "openrouter-pipe needs Python 3.11 or newer; call make with PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Setting up $(VENV) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+setup: $(VENV)/.installed ## Make the virtual environment in .venv
+
+$(BUNDLE): $(VENV)/.installed $(SOURCES) pyproject.toml
+	@$(BIN)/python -m openrouter_pipe.composition.bundle --output $@
+
+bundle: $(BUNDLE) ## Write dist/openrouter_pipe.py, the one file that Open WebUI takes
+
+run: $(BUNDLE) ## Set up and chat through the bundle (simulated OpenRouter unless OPENROUTER_API_KEY is set)
+	@$(BIN)/openrouter-pipe run --bundle $(BUNDLE)
+
+test: $(BUNDLE) ## Run every test that needs no Open WebUI
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/.installed ## Lint, format, types, import contracts, generated documents
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy $(PACKAGES)
+	@cd .typing && PYTHONPATH=. ../$(BIN)/lint-imports --config ../pyproject.toml --no-cache --no-logo
+	@$(BIN)/openrouter-pipe valves --check docs/valves.md
+
+format: $(VENV)/.installed ## Format the code and regenerate documents
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/openrouter-pipe valves --write docs/valves.md
+
+bench: $(BUNDLE) ## Measure the hot path against its floor
+	@$(BIN)/python tests/benchmarks/bench.py
+
+wheel: $(VENV)/.installed ## Build the wheel into dist/
+	@$(BIN)/python -m build --wheel --outdir dist . >/dev/null && ls dist/*.whl
+
+webui: $(BUNDLE) ## Start a real Open WebUI 0.12.4 with the pipe installed and leave it running
+	@$(BIN)/python tests/end_to_end/venvs.py 0.12.4
+	@$(BIN)/python tests/end_to_end/webui.py
+
+test-webui: $(BUNDLE) wheel ## End-to-end tests in real Open WebUI 0.12.4 and 0.6.28, with a real browser
+	@$(BIN)/python tests/end_to_end/venvs.py 0.12.4 0.6.28
+	@$(BIN)/python tests/end_to_end/browser.py
+	@$(BIN)/python -m pytest tests/end_to_end
+
+clean: ## Remove what was built (not the virtual environments)
+	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
