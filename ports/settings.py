@@ -282,164 +282,224 @@ class Settings:
     )
     API_KEY: Secret = _secret("Provider key.", env="OPENROUTER_API_KEY")
     HTTP_REFERER_OVERRIDE: str = _text("", "Full URL sent as app attribution instead of the default.")
-    HTTP_CONNECT_TIMEOUT_SECONDS: int = _int(10, 1, None, "Time to connect.")
+    HTTP_CONNECT_TIMEOUT_SECONDS: int = _int(10, 1, None, "Seconds allowed for connecting to OpenRouter.")
     HTTP_TOTAL_TIMEOUT_SECONDS: int | None = _int_or_none(
-        None, 1, None, "Time for a whole provider request; null = no limit."
+        None, 1, None, "Seconds allowed for a whole provider request; null = no limit."
     )
-    HTTP_SOCK_READ_SECONDS: int = _int(300, 1, None, "Longest silence on a stream.")
+    HTTP_SOCK_READ_SECONDS: int = _int(
+        300, 1, None, "Longest silence on a stream, in seconds, before the answer counts as interrupted."
+    )
     DEFAULT_LLM_ENDPOINT: str = _choice(
         "responses/chat_completions", "responses", "Endpoint used unless a model is forced."
     )
-    FORCE_CHAT_COMPLETIONS_MODELS: str = _text("", "CSV of globs.")
-    FORCE_RESPONSES_MODELS: str = _text("", "CSV of globs; wins over the line above.")
+    FORCE_CHAT_COMPLETIONS_MODELS: str = _text(
+        "",
+        "Models always sent to the chat completions endpoint: CSV of globs such as `anthropic/*`, slash or dot spelling.",
+    )
+    FORCE_RESPONSES_MODELS: str = _text(
+        "", "Models always sent to the responses endpoint: CSV of globs; wins over FORCE_CHAT_COMPLETIONS_MODELS."
+    )
     AUTO_FALLBACK_CHAT_COMPLETIONS: bool = _bool(True, "Re-run on chat completions when responses is not supported.")
 
     # Downloads and attachments
     REMOTE_DOWNLOAD_MAX_RETRIES: int = _int(3, 0, 10, "Retries of one download.")
-    REMOTE_DOWNLOAD_INITIAL_RETRY_DELAY_SECONDS: int = _int(5, 1, 60, "First delay, doubling.")
-    REMOTE_DOWNLOAD_MAX_RETRY_TIME_SECONDS: int = _int(45, 5, 300, "Budget for all retries of one download.")
-    REMOTE_FILE_MAX_SIZE_MB: int = _int(50, 1, 500, "Size limit of a download.")
+    REMOTE_DOWNLOAD_INITIAL_RETRY_DELAY_SECONDS: int = _int(
+        5, 1, 60, "Seconds before the first retry of a download, doubling after each."
+    )
+    REMOTE_DOWNLOAD_MAX_RETRY_TIME_SECONDS: int = _int(
+        45, 5, 300, "Seconds that all retries of one download may take together."
+    )
+    REMOTE_FILE_MAX_SIZE_MB: int = _int(50, 1, 500, "Largest download, in MB.")
     SAVE_REMOTE_FILE_URLS: bool = _bool(True, "Store what file_url names in the host.")
     SAVE_FILE_DATA_CONTENT: bool = _bool(True, "Store what file_data carries in the host.")
-    BASE64_MAX_SIZE_MB: int = _int(50, 1, 500, "Limit of inline base64, checked before decoding.")
-    IMAGE_UPLOAD_CHUNK_BYTES: int = _int(1048576, 65536, 8388608, "Read size when inlining host files.")
-    VIDEO_MAX_SIZE_MB: int = _int(100, 1, 1000, "Limit of inline video.")
-    FALLBACK_STORAGE_EMAIL: str = _text(
-        "openrouter-pipe@system.local", "Owner of uploads without a user.", env="OPENROUTER_STORAGE_USER_EMAIL"
+    BASE64_MAX_SIZE_MB: int = _int(50, 1, 500, "Largest inline base64, in MB, checked before decoding.")
+    IMAGE_UPLOAD_CHUNK_BYTES: int = _int(
+        1048576, 65536, 8388608, "Bytes read at a time when a file of the host is inlined."
     )
-    FALLBACK_STORAGE_NAME: str = _text("OpenRouter Pipe Storage", "Its name.", env="OPENROUTER_STORAGE_USER_NAME")
+    VIDEO_MAX_SIZE_MB: int = _int(100, 1, 1000, "Largest inline video, in MB.")
+    FALLBACK_STORAGE_EMAIL: str = _text(
+        "openrouter-pipe@system.local",
+        "E-mail of the account that owns uploads made without a user.",
+        env="OPENROUTER_STORAGE_USER_EMAIL",
+    )
+    FALLBACK_STORAGE_NAME: str = _text(
+        "OpenRouter Pipe Storage", "Name of that account.", env="OPENROUTER_STORAGE_USER_NAME"
+    )
     FALLBACK_STORAGE_ROLE: str = _text(
-        "pending", "Its role; never an administrator by default.", env="OPENROUTER_STORAGE_USER_ROLE"
+        "pending", "Role of that account; never an administrator by default.", env="OPENROUTER_STORAGE_USER_ROLE"
     )
     ENABLE_SSRF_PROTECTION: bool = _bool(True, "Refuse every address that is not globally reachable.")
-    ALLOW_INSECURE_HTTP: bool = _bool(False, "Permit http:// for the hosts listed next.")
-    ALLOW_INSECURE_HTTP_HOSTS: str = _text("", "CSV of exact host names.")
-    MAX_INPUT_IMAGES_PER_REQUEST: int = _int(5, 1, 20, "Images sent in one provider request.")
+    ALLOW_INSECURE_HTTP: bool = _bool(False, "Permit http:// downloads from the hosts in ALLOW_INSECURE_HTTP_HOSTS.")
+    ALLOW_INSECURE_HTTP_HOSTS: str = _text("", "CSV of exact host names that may be reached by http://.")
+    MAX_INPUT_IMAGES_PER_REQUEST: int = _int(5, 1, 20, "Images sent in one provider request, newest first.")
     IMAGE_INPUT_SELECTION: str = _choice(
         "user_turn_only/user_then_assistant",
         "user_then_assistant",
-        "Whether recent assistant images stand in when the user attached none.",
+        "Whether recent images of the assistant stand in when the user attached none.",
     )
 
     # Models and reasoning
-    MODEL_ID: str = _text("auto", "auto or a CSV of model ids to expose.")
-    MODEL_CATALOG_REFRESH_SECONDS: int = _int(3600, 60, None, "Age at which the catalogue is fetched again.")
-    FREE_MODEL_FILTER: str = _choice("all/only/exclude", "all", "By price.")
-    TOOL_CALLING_FILTER: str = _choice("all/only/exclude", "all", "By tool support.")
-    UPDATE_MODEL_IMAGES: bool = _bool(True, "Sync icons into the host.")
-    UPDATE_MODEL_DESCRIPTIONS: bool = _bool(False, "Sync descriptions into the host.")
-    UPDATE_MODEL_CAPABILITIES: bool = _bool(True, "Sync capability check boxes into the host.")
+    MODEL_ID: str = _text("auto", "`auto` for every model, or a CSV of the model ids to expose.")
+    MODEL_CATALOG_REFRESH_SECONDS: int = _int(3600, 60, None, "Age in seconds at which the catalogue is fetched again.")
+    FREE_MODEL_FILTER: str = _choice(
+        "all/only/exclude", "all", "Expose all models, only those that cost nothing, or only those that cost something."
+    )
+    TOOL_CALLING_FILTER: str = _choice(
+        "all/only/exclude", "all", "Expose all models, only those that can call tools, or only those that cannot."
+    )
+    UPDATE_MODEL_IMAGES: bool = _bool(True, "Sync model icons into Open WebUI.")
+    UPDATE_MODEL_DESCRIPTIONS: bool = _bool(False, "Sync model descriptions into Open WebUI.")
+    UPDATE_MODEL_CAPABILITIES: bool = _bool(True, "Sync the capability check boxes of models into Open WebUI.")
     ENABLE_REASONING: bool = _bool(True, "Ask for reasoning where the model supports it.", per_user=True)
     THINKING_OUTPUT_MODE: str = _choice(
-        "open_webui/status/both", "open_webui", "Where live thinking shows.", per_user=True
+        "open_webui/status/both",
+        "open_webui",
+        "Where live thinking shows: in the answer, in the status line, or both.",
+        per_user=True,
     )
-    ENABLE_ANTHROPIC_INTERLEAVED_THINKING: bool = _bool(True, "Interleaved thinking header.", per_user=True)
-    ENABLE_ANTHROPIC_PROMPT_CACHING: bool = _bool(True, "Cache breakpoints.")
-    ANTHROPIC_PROMPT_CACHE_TTL: str = _choice("5m/1h", "5m", "Their lifetime.")
+    ENABLE_ANTHROPIC_INTERLEAVED_THINKING: bool = _bool(
+        True, "Let Claude think between tool calls (sends the interleaved-thinking header).", per_user=True
+    )
+    ENABLE_ANTHROPIC_PROMPT_CACHING: bool = _bool(True, "Set prompt-cache breakpoints for Claude models.")
+    ANTHROPIC_PROMPT_CACHE_TTL: str = _choice("5m/1h", "5m", "Life time of those cache entries.")
     AUTO_CONTEXT_TRIMMING: bool = _bool(True, "Let OpenRouter trim over-long prompts.")
-    REASONING_EFFORT: str = _choice("none/minimal/low/medium/high/xhigh", "medium", "Default effort.", per_user=True)
-    REASONING_SUMMARY_MODE: str = _choice("auto/concise/detailed/disabled", "auto", "Summary detail.", per_user=True)
-    GEMINI_THINKING_LEVEL: str = _choice("auto/low/high", "auto", "Level for Gemini 3.")
-    GEMINI_THINKING_BUDGET: int = _int(1024, 0, 65536, "Base token budget for Gemini 2.5.")
+    REASONING_EFFORT: str = _choice(
+        "none/minimal/low/medium/high/xhigh", "medium", "Reasoning effort when the request names none.", per_user=True
+    )
+    REASONING_SUMMARY_MODE: str = _choice(
+        "auto/concise/detailed/disabled",
+        "auto",
+        "How detailed reasoning summaries are; disabled asks for none.",
+        per_user=True,
+    )
+    GEMINI_THINKING_LEVEL: str = _choice(
+        "auto/low/high", "auto", "Thinking level for Gemini 3; auto follows the effort."
+    )
+    GEMINI_THINKING_BUDGET: int = _int(
+        1024, 0, 65536, "Base thinking budget in tokens for Gemini 2.5, scaled by the effort; 0 = off."
+    )
     PERSIST_REASONING_TOKENS: str = _choice(
         "disabled/next_reply/conversation",
         "conversation",
-        "Reasoning retention (user valve default: next_reply).",
+        "How long reasoning is kept for later turns: not at all, until the next reply, or with the conversation.",
         per_user=True,
         user_default="next_reply",
     )
-    TASK_MODEL_REASONING_EFFORT: str = _choice("none/minimal/low/medium/high/xhigh", "low", "Effort of task requests.")
-    USE_MODEL_MAX_OUTPUT_TOKENS: bool = _bool(False, "Fill the model maximum when the user set no limit.")
+    TASK_MODEL_REASONING_EFFORT: str = _choice(
+        "none/minimal/low/medium/high/xhigh", "low", "Reasoning effort of background tasks (titles, tags, ...)."
+    )
+    USE_MODEL_MAX_OUTPUT_TOKENS: bool = _bool(
+        False, "Ask for the model's maximum output when the request sets no limit."
+    )
 
     # Tools
     ENABLE_STRICT_TOOL_CALLING: bool = _bool(True, "Strict JSON Schema for tools.")
     MAX_FUNCTION_CALL_LOOPS: int = _int(25, 1, None, "Rounds of model and tools in one turn.")
-    MAX_PARALLEL_TOOLS_GLOBAL: int = _int(200, 1, 2000, "Tools running in the process.")
-    MAX_PARALLEL_TOOLS_PER_REQUEST: int = _int(5, 1, 50, "Tools running in one turn.")
-    TOOL_BATCH_CAP: int = _int(4, 1, 32, "Calls in one batch.")
-    TOOL_TIMEOUT_SECONDS: int = _int(60, 1, 600, "One call.")
-    TOOL_BATCH_TIMEOUT_SECONDS: int = _int(120, 1, None, "One batch.")
-    TOOL_IDLE_TIMEOUT_SECONDS: int | None = _int_or_none(None, 1, None, "Longest time without progress.")
-    TOOL_SHUTDOWN_TIMEOUT_SECONDS: float = _float(10.0, 0, None, "Clean-up of tool workers; 0 = cancel at once.")
-    PERSIST_TOOL_RESULTS: bool = _bool(True, "Keep calls and outputs for later turns.", per_user=True)
+    MAX_PARALLEL_TOOLS_GLOBAL: int = _int(200, 1, 2000, "Tools running at once in the process.")
+    MAX_PARALLEL_TOOLS_PER_REQUEST: int = _int(5, 1, 50, "Tools running at once in one turn.")
+    TOOL_BATCH_CAP: int = _int(4, 1, 32, "Calls of one tool that run as one batch.")
+    TOOL_TIMEOUT_SECONDS: int = _int(60, 1, 600, "Seconds allowed for one tool call.")
+    TOOL_BATCH_TIMEOUT_SECONDS: int = _int(120, 1, None, "Seconds allowed for one batch of tool calls.")
+    TOOL_IDLE_TIMEOUT_SECONDS: int | None = _int_or_none(
+        None, 1, None, "Longest time in seconds without progress of any tool; null = no limit."
+    )
+    TOOL_SHUTDOWN_TIMEOUT_SECONDS: float = _float(
+        10.0, 0, None, "Seconds allowed for cleaning up tool workers; 0 = cancel at once."
+    )
+    PERSIST_TOOL_RESULTS: bool = _bool(True, "Keep tool calls and their outputs for later turns.", per_user=True)
     TOOL_OUTPUT_RETENTION_TURNS: int = _int(10, 0, None, "Turns before large outputs are pruned on replay; 0 = never.")
     WEB_SEARCH_MAX_RESULTS: int | None = _int_or_none(3, 1, 10, "Results asked of web search.")
     AUTO_ATTACH_ORS_FILTER: bool = _bool(True, "Attach the search filter to models that can search.")
     AUTO_INSTALL_ORS_FILTER: bool = _bool(True, "Install and update the search filter.")
-    AUTO_DEFAULT_OPENROUTER_SEARCH_FILTER: bool = _bool(True, "Switch it on by default, once.")
+    AUTO_DEFAULT_OPENROUTER_SEARCH_FILTER: bool = _bool(True, "Switch the search filter on by default, once.")
 
     # Breakers and admission
-    MAX_CONCURRENT_REQUESTS: int = _int(200, 1, 2000, "Turns running in the process.")
-    BREAKER_MAX_FAILURES: int = _int(5, 1, 50, "Failures that open a breaker.")
-    BREAKER_WINDOW_SECONDS: int = _int(60, 5, 900, "Window they are counted in.")
+    MAX_CONCURRENT_REQUESTS: int = _int(200, 1, 2000, "Turns running at once in the process; up to 1000 more wait.")
+    BREAKER_MAX_FAILURES: int = _int(5, 1, 50, "Failures within the window that open a breaker.")
+    BREAKER_WINDOW_SECONDS: int = _int(60, 5, 900, "Seconds over which failures are counted.")
     BREAKER_HISTORY_SIZE: int = _int(5, 1, 200, "Failures remembered per breaker.")
 
     # Streaming
-    SSE_WORKERS_PER_REQUEST: int = _int(4, 1, 8, "Decoders of one stream.")
+    SSE_WORKERS_PER_REQUEST: int = _int(4, 1, 8, "Decoders of one stream (large events).")
     STREAMING_CHUNK_QUEUE_MAXSIZE: int = _int(0, 0, None, "Raw events buffered; 0 = unbounded.")
     STREAMING_EVENT_QUEUE_MAXSIZE: int = _int(0, 0, None, "Decoded events buffered; 0 = unbounded.")
-    STREAMING_EVENT_QUEUE_WARN_SIZE: int = _int(1000, 100, None, "Backlog that warns.")
-    STREAMING_DELTA_CHAR_LIMIT: int = _int(256, 0, None, "Characters coalesced into one update; 0 = off.")
-    STREAMING_IDLE_FLUSH_MS: int = _int(30, 0, None, "Longest time text is held back.")
+    STREAMING_EVENT_QUEUE_WARN_SIZE: int = _int(1000, 100, None, "Backlog of events that logs a warning.")
+    STREAMING_DELTA_CHAR_LIMIT: int = _int(256, 0, None, "Characters merged into one update under load; 0 = off.")
+    STREAMING_IDLE_FLUSH_MS: int = _int(30, 0, None, "Longest time in milliseconds that text is held back.")
     MIDDLEWARE_STREAM_QUEUE_MAXSIZE: int = _int(0, 0, None, "Updates buffered towards the host; 0 = unbounded.")
     MIDDLEWARE_STREAM_QUEUE_PUT_TIMEOUT_SECONDS: float = _float(
-        1.0, 0, None, "Patience with a host that does not read."
+        1.0, 0, None, "Seconds of patience with a host that does not read; 0 = no limit."
     )
 
     # Persistence
-    ARTIFACT_ENCRYPTION_KEY: Secret = _secret("Encrypts artifacts when set; part of the table name.")
+    ARTIFACT_ENCRYPTION_KEY: Secret = _secret(
+        "Encrypts stored reasoning and tool results when set; part of the table's name."
+    )
     ARTIFACT_ENCRYPTION_PREVIOUS_KEYS: Secret = _secret("Comma-separated older keys, for reading only.")
-    ENCRYPT_ALL: bool = _bool(True, "All artifacts, or reasoning only.")
-    ENABLE_LZ4_COMPRESSION: bool = _bool(True, "Compress before encryption when smaller.")
-    MIN_COMPRESS_BYTES: int = _int(0, 0, None, "Smallest payload worth trying.")
-    ARTIFACT_CLEANUP_DAYS: int = _int(90, 1, 365, "Retention, counted from the last read.")
-    ARTIFACT_CLEANUP_INTERVAL_HOURS: float = _float(1.0, 0.5, 24, "Clean-up cadence.")
-    DB_BATCH_SIZE: int = _int(10, 5, 20, "Rows in one transaction.")
+    ENCRYPT_ALL: bool = _bool(True, "Encrypt all stored artifacts, or reasoning only.")
+    ENABLE_LZ4_COMPRESSION: bool = _bool(True, "Compress artifacts before encryption when that makes them smaller.")
+    MIN_COMPRESS_BYTES: int = _int(0, 0, None, "Smallest artifact in bytes worth compressing.")
+    ARTIFACT_CLEANUP_DAYS: int = _int(90, 1, 365, "Days that an artifact is kept after it was last read.")
+    ARTIFACT_CLEANUP_INTERVAL_HOURS: float = _float(1.0, 0.5, 24, "Hours between clean-ups.")
+    DB_BATCH_SIZE: int = _int(10, 5, 20, "Rows written in one transaction.")
     ENABLE_REDIS_CACHE: bool = _bool(True, "Allow Redis where the deployment qualifies.")
-    REDIS_CACHE_TTL_SECONDS: int = _int(600, 60, 3600, "Life of cached artifacts.")
-    REDIS_PENDING_WARN_THRESHOLD: int = _int(100, 1, 10000, "Backlog that warns.")
-    REDIS_FLUSH_FAILURE_LIMIT: int = _int(5, 1, 50, "Failures before direct writes.")
+    REDIS_CACHE_TTL_SECONDS: int = _int(600, 60, 3600, "Seconds that artifacts stay in the Redis cache.")
+    REDIS_PENDING_WARN_THRESHOLD: int = _int(100, 1, 10000, "Write-behind backlog that logs a warning.")
+    REDIS_FLUSH_FAILURE_LIMIT: int = _int(5, 1, 50, "Failed flushes before artifacts are written directly.")
 
     # Telemetry and identifiers
-    COSTS_REDIS_DUMP: bool = _bool(False, "Export cost snapshots.")
-    COSTS_REDIS_TTL_SECONDS: int = _int(900, 60, 3600, "Their life.")
-    SEND_END_USER_ID: bool = _bool(False, "user and metadata.user_id.")
-    SEND_SESSION_ID: bool = _bool(False, "session_id and metadata.session_id.")
-    SEND_CHAT_ID: bool = _bool(False, "metadata.chat_id.")
-    SEND_MESSAGE_ID: bool = _bool(False, "metadata.message_id.")
-    SHOW_FINAL_USAGE_STATUS: bool = _bool(True, "Usage in the last status line.", per_user=True)
+    COSTS_REDIS_DUMP: bool = _bool(False, "Export a cost snapshot of every provider round to Redis.")
+    COSTS_REDIS_TTL_SECONDS: int = _int(900, 60, 3600, "Seconds that cost snapshots stay in Redis.")
+    SEND_END_USER_ID: bool = _bool(False, "Tell OpenRouter the user's id (user, metadata.user_id).")
+    SEND_SESSION_ID: bool = _bool(False, "Tell OpenRouter the session's id (session_id, metadata.session_id).")
+    SEND_CHAT_ID: bool = _bool(False, "Tell OpenRouter the chat's id (metadata.chat_id).")
+    SEND_MESSAGE_ID: bool = _bool(False, "Tell OpenRouter the message's id (metadata.message_id).")
+    SHOW_FINAL_USAGE_STATUS: bool = _bool(
+        True, "Show time, speed, cost and tokens in the last status line.", per_user=True
+    )
     ENABLE_STATUS_CSS_PATCH: bool = _bool(False, "Let multi-line statuses wrap (off: the host renders them today).")
-    LOG_LEVEL: str = _choice("DEBUG/INFO/WARNING/ERROR/CRITICAL", "INFO", "Console log level.", env="GLOBAL_LOG_LEVEL")
+    LOG_LEVEL: str = _choice(
+        "DEBUG/INFO/WARNING/ERROR/CRITICAL",
+        "INFO",
+        "Level of this pipe's lines in the log of the host.",
+        env="GLOBAL_LOG_LEVEL",
+    )
 
     # Session logs
-    SESSION_LOG_STORE_ENABLED: bool = _bool(False, "Write archives.")
-    SESSION_LOG_DIR: str = _text("session_logs", "Where.")
-    SESSION_LOG_ZIP_PASSWORD: Secret = _secret("AES password.")
-    SESSION_LOG_RETENTION_DAYS: int = _int(90, 1, None, "By modification time.")
-    SESSION_LOG_CLEANUP_INTERVAL_SECONDS: int = _int(3600, 60, None, "Clean-up cadence.")
-    SESSION_LOG_ZIP_COMPRESSION: str = _choice("stored/deflated/bzip2/lzma", "lzma", "Algorithm.")
-    SESSION_LOG_ZIP_COMPRESSLEVEL: int | None = _int_or_none(None, 0, 9, "For deflated and bzip2.")
-    SESSION_LOG_MAX_LINES: int = _int(20000, 100, 200000, "Records kept per turn.")
+    SESSION_LOG_STORE_ENABLED: bool = _bool(False, "Write one encrypted archive of log records per turn.")
+    SESSION_LOG_DIR: str = _text("session_logs", "Directory of the archives.")
+    SESSION_LOG_ZIP_PASSWORD: Secret = _secret("Password of the archives (AES); without it none are written.")
+    SESSION_LOG_RETENTION_DAYS: int = _int(90, 1, None, "Days that archives are kept, by modification time.")
+    SESSION_LOG_CLEANUP_INTERVAL_SECONDS: int = _int(3600, 60, None, "Seconds between clean-ups of archives.")
+    SESSION_LOG_ZIP_COMPRESSION: str = _choice("stored/deflated/bzip2/lzma", "lzma", "Compression of the archives.")
+    SESSION_LOG_ZIP_COMPRESSLEVEL: int | None = _int_or_none(
+        None, 0, 9, "Compression level for deflated and bzip2; null = default."
+    )
+    SESSION_LOG_MAX_LINES: int = _int(20000, 100, 200000, "Newest log records kept per turn.")
     SESSION_LOG_FORMAT: str = _choice("jsonl/text/both", "jsonl", "Files in the archive.")
 
     # Support and templates
-    SUPPORT_EMAIL: str = _text("", "Shown in templates.")
-    SUPPORT_URL: str = _text("", "Shown in templates.")
-    OPENROUTER_ERROR_TEMPLATE: str = _template(templates.OPENROUTER_ERROR, "Request rejected.")
-    AUTHENTICATION_ERROR_TEMPLATE: str = _template(templates.AUTHENTICATION_ERROR, "401 and 403.")
-    INSUFFICIENT_CREDITS_TEMPLATE: str = _template(templates.INSUFFICIENT_CREDITS, "402.")
-    RATE_LIMIT_TEMPLATE: str = _template(templates.RATE_LIMIT, "429.")
-    SERVER_TIMEOUT_TEMPLATE: str = _template(templates.SERVER_TIMEOUT, "408.")
-    PAYLOAD_TOO_LARGE_TEMPLATE: str = _template(templates.PAYLOAD_TOO_LARGE, "413.")
-    NETWORK_TIMEOUT_TEMPLATE: str = _template(templates.NETWORK_TIMEOUT, "Our own timeouts.")
-    CONNECTION_ERROR_TEMPLATE: str = _template(templates.CONNECTION_ERROR, "No connection.")
-    SERVICE_ERROR_TEMPLATE: str = _template(templates.SERVICE_ERROR, "5xx.")
-    INTERNAL_ERROR_TEMPLATE: str = _template(templates.INTERNAL_ERROR, "Anything unexpected.")
-    STREAM_INTERRUPTED_TEMPLATE: str = _template(templates.STREAM_INTERRUPTED, "Stream ended early, text kept.")
-    MAX_FUNCTION_CALL_LOOPS_REACHED_TEMPLATE: str = _template(
-        templates.MAX_FUNCTION_CALL_LOOPS_REACHED, "Tool loop limit."
+    SUPPORT_EMAIL: str = _text("", "Support address shown in error messages.")
+    SUPPORT_URL: str = _text("", "Support page shown in error messages.")
+    OPENROUTER_ERROR_TEMPLATE: str = _template(templates.OPENROUTER_ERROR, "Shown when OpenRouter rejects a request.")
+    AUTHENTICATION_ERROR_TEMPLATE: str = _template(templates.AUTHENTICATION_ERROR, "Shown for 401 and 403.")
+    INSUFFICIENT_CREDITS_TEMPLATE: str = _template(templates.INSUFFICIENT_CREDITS, "Shown for 402.")
+    RATE_LIMIT_TEMPLATE: str = _template(templates.RATE_LIMIT, "Shown for 429.")
+    SERVER_TIMEOUT_TEMPLATE: str = _template(templates.SERVER_TIMEOUT, "Shown for 408.")
+    PAYLOAD_TOO_LARGE_TEMPLATE: str = _template(templates.PAYLOAD_TOO_LARGE, "Shown for 413.")
+    NETWORK_TIMEOUT_TEMPLATE: str = _template(
+        templates.NETWORK_TIMEOUT, "Shown when one of our own time limits was hit."
     )
-    MODEL_RESTRICTED_TEMPLATE: str = _template(templates.MODEL_RESTRICTED, "Model not allowed.")
+    CONNECTION_ERROR_TEMPLATE: str = _template(templates.CONNECTION_ERROR, "Shown when there is no connection.")
+    SERVICE_ERROR_TEMPLATE: str = _template(templates.SERVICE_ERROR, "Shown for 5xx.")
+    INTERNAL_ERROR_TEMPLATE: str = _template(templates.INTERNAL_ERROR, "Shown for anything unexpected.")
+    STREAM_INTERRUPTED_TEMPLATE: str = _template(
+        templates.STREAM_INTERRUPTED, "Appended when a stream ended early; the text is kept."
+    )
+    MAX_FUNCTION_CALL_LOOPS_REACHED_TEMPLATE: str = _template(
+        templates.MAX_FUNCTION_CALL_LOOPS_REACHED, "Appended when the limit on tool rounds was reached."
+    )
+    MODEL_RESTRICTED_TEMPLATE: str = _template(templates.MODEL_RESTRICTED, "Shown when a model is not allowed here.")
 
 
 _GROUP_STARTS: Final = {

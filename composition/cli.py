@@ -1,0 +1,173 @@
+"""The command line: `openrouter-pipe SUBCOMMAND`. Each subcommand imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+_DESCRIPTION: Final = """\
+The pipe between Open WebUI and OpenRouter, on the command line.
+
+  openrouter-pipe chat                      talk to a model (simulated unless OPENROUTER_API_KEY is set)
+  openrouter-pipe chat --once "2+2?" --json one answer as JSON lines, for scripts
+  openrouter-pipe models gemini             what is on offer
+  openrouter-pipe simulate --port 8080      a local OpenRouter for tests
+  openrouter-pipe bundle                    write dist/openrouter_pipe.py for Open WebUI
+  openrouter-pipe valves                    every setting with its default and bounds
+
+Settings go by the names of the valves: --set REASONING_EFFORT=high, or the environment variables named in docs/valves.md.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of the console script; returns the exit status."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    return command(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="openrouter-pipe", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True, metavar="SUBCOMMAND")
+    _add_chat(commands.add_parser("chat", help="talk to a model in the terminal"))
+    _add_models(commands.add_parser("models", help="list the models on offer"))
+    _add_run(commands.add_parser("run", help="load the bundle as Open WebUI does and chat through it"))
+    _add_simulate(commands.add_parser("simulate", help="serve a local, simulated OpenRouter"))
+    _add_bundle(commands.add_parser("bundle", help="write the one-file function for Open WebUI"))
+    _add_valves(commands.add_parser("valves", help="print, write or check the table of settings"))
+    return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help="set a setting; repeatable"
+    )
+    parser.add_argument("--simulate", action="store_true", help="use the simulated OpenRouter even when a key is set")
+
+
+def _add_chat(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--once", metavar="TEXT", help="ask once, print the answer, exit (status 1 if it failed)")
+    parser.add_argument(
+        "--model", help="model id, for example openai/gpt-5 (default: openrouter/auto, simulated: sim/echo)"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object a line for every event")
+    _add_settings(parser)
+    parser.set_defaults(command=_chat)
+
+
+def _add_models(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("word", nargs="?", default="", help="only models whose id or name holds this word")
+    _add_settings(parser)
+    parser.set_defaults(command=_models)
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--bundle", type=Path, default=Path("dist/openrouter_pipe.py"), help="the function file")
+    parser.set_defaults(command=_run)
+
+
+def _add_simulate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=8080, help="port, 0 for any free one (default: %(default)s)")
+    parser.add_argument(
+        "--schema", type=Path, help="OpenRouter's OpenAPI document; requests that do not fit it are answered with 400"
+    )
+    parser.set_defaults(command=_simulate)
+
+
+def _add_bundle(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--output", type=Path, default=Path("dist/openrouter_pipe.py"), help="where to write it")
+    parser.set_defaults(command=_bundle)
+
+
+def _add_valves(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--write", type=Path, metavar="FILE", help="write the table")
+    group.add_argument("--check", type=Path, metavar="FILE", help="exit with 1 when the file differs from the table")
+    parser.set_defaults(command=_valves)
+
+
+def _assignments(pairs: Sequence[str]) -> dict[str, str]:
+    chosen: dict[str, str] = {}
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        if not separator or not name.strip():
+            _complain(f"--set {pair}: write NAME=VALUE, for example --set REASONING_EFFORT=high")
+            raise SystemExit(2)
+        chosen[name.strip()] = value
+    return chosen
+
+
+def _chat(options: argparse.Namespace) -> int:
+    from openrouter_pipe.composition.terminal import ChatOptions, run_chat
+
+    return run_chat(
+        ChatOptions(
+            once=options.once,
+            model=options.model,
+            as_json=options.json,
+            simulate=options.simulate,
+            settings=_assignments(options.settings),
+        )
+    )
+
+
+def _models(options: argparse.Namespace) -> int:
+    from openrouter_pipe.composition.terminal import ChatOptions, run_chat
+
+    return run_chat(
+        ChatOptions(models=options.word, simulate=options.simulate, settings=_assignments(options.settings))
+    )
+
+
+def _run(options: argparse.Namespace) -> int:
+    from openrouter_pipe.composition import run
+
+    return run.main(options.bundle)
+
+
+def _simulate(options: argparse.Namespace) -> int:
+    from openrouter_pipe.adapters.simulator import SimulatorConfig, serve_forever
+
+    if options.schema is not None and not options.schema.is_file():
+        _complain(f"--schema {options.schema}: there is no such file")
+        return 2
+    serve_forever(options.host, options.port, SimulatorConfig(schema_path=options.schema))
+    return 0
+
+
+def _bundle(options: argparse.Namespace) -> int:
+    from openrouter_pipe.composition.bundle import write_bundle
+
+    write_bundle(options.output)
+    return 0
+
+
+def _valves(options: argparse.Namespace) -> int:
+    from openrouter_pipe.composition.documents import settings_document
+
+    document = settings_document()
+    if options.write is not None:
+        options.write.write_text(document, encoding="utf-8")
+        return 0
+    if options.check is not None:
+        if options.check.is_file() and options.check.read_text(encoding="utf-8") == document:
+            return 0
+        _complain(f"{options.check} differs from ports/settings.py; run `make format`")
+        return 1
+    sys.stdout.write(document)
+    return 0
+
+
+def _complain(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

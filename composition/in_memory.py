@@ -1,0 +1,66 @@
+"""The in-memory build: the whole domain over `adapters.memory`, without file, socket or host.
+
+This is the public way to test against openrouter-pipe, and the starting point for another front end:
+
+    container = InMemoryContainer()
+    container.provider().queue(answer("Hello", reasoning="Say hello."))
+    async for event in container.chat().respond(a_request):
+        ...
+
+Every port can be replaced before first use: ``container.provider.override(providers.Object(mine))``.
+"""
+
+from __future__ import annotations
+
+from dependency_injector import containers, providers
+
+from openrouter_pipe.adapters.memory import (
+    CountingIds,
+    ManualClock,
+    MemoryMetrics,
+    ScriptedCatalog,
+    ScriptedProvider,
+    SteadyRandomness,
+)
+from openrouter_pipe.adapters.memory.artifacts import MemoryArtifactStore
+from openrouter_pipe.adapters.openrouter import OpenRouterItemCodec
+from openrouter_pipe.composition.policies import turn_policies
+from openrouter_pipe.domain.admission import Admission
+from openrouter_pipe.domain.breakers import Breakers
+from openrouter_pipe.domain.catalog.service import CatalogService
+from openrouter_pipe.domain.conversation import Conversation
+from openrouter_pipe.domain.tools.orchestration import ToolOrchestrator
+
+
+class InMemoryContainer(containers.DeclarativeContainer):
+    """One of each service per container; `chat` is the driving port."""
+
+    provider = providers.Singleton(ScriptedProvider)
+    catalog_source = providers.Singleton(ScriptedCatalog)
+    store = providers.Singleton(MemoryArtifactStore)
+    codec = providers.Singleton(OpenRouterItemCodec)
+    clock = providers.Singleton(ManualClock)
+    ids = providers.Singleton(CountingIds)
+    randomness = providers.Singleton(SteadyRandomness)
+    metrics = providers.Singleton(MemoryMetrics)
+    policies = providers.Object(turn_policies)
+
+    admission = providers.Singleton(Admission)
+    breakers = providers.Singleton(Breakers, clock)
+    catalog = providers.Singleton(CatalogService, catalog_source, clock)
+    tools = providers.Singleton(ToolOrchestrator, clock, breakers)
+    chat = providers.Singleton(
+        Conversation,
+        provider=provider,
+        catalog=catalog,
+        admission=admission,
+        breakers=breakers,
+        tools=tools,
+        store=store,
+        codec=codec,
+        clock=clock,
+        ids=ids,
+        randomness=randomness,
+        policies=policies,
+        metrics=metrics,
+    )
