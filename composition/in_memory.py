@@ -16,7 +16,6 @@ from dependency_injector import containers, providers
 
 from openrouter_pipe.adapters.memory import (
     CountingIds,
-    ManualClock,
     MemoryMetrics,
     ScriptedCatalog,
     ScriptedProvider,
@@ -24,6 +23,7 @@ from openrouter_pipe.adapters.memory import (
 )
 from openrouter_pipe.adapters.memory.artifacts import MemoryArtifactStore
 from openrouter_pipe.adapters.openrouter import OpenRouterItemCodec
+from openrouter_pipe.adapters.system import SystemClock
 from openrouter_pipe.composition.policies import turn_policies
 from openrouter_pipe.domain.admission import Admission
 from openrouter_pipe.domain.breakers import Breakers
@@ -39,7 +39,7 @@ class InMemoryContainer(containers.DeclarativeContainer):
     catalog_source = providers.Singleton(ScriptedCatalog)
     store = providers.Singleton(MemoryArtifactStore)
     codec = providers.Singleton(OpenRouterItemCodec)
-    clock = providers.Singleton(ManualClock)
+    clock = providers.Singleton(SystemClock)
     ids = providers.Singleton(CountingIds)
     randomness = providers.Singleton(SteadyRandomness)
     metrics = providers.Singleton(MemoryMetrics)

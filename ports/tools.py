@@ -24,11 +24,12 @@ class ToolSpec:
 
 @frozen
 class ToolCall:
-    """One call to run; ``name`` is the display name of the spec."""
+    """One call to run; ``name`` and ``kind`` are those of the spec."""
 
     call_id: str
     name: str
     arguments: Mapping[str, JsonValue] = field(repr=False)
+    kind: str = "local"
 
 
 @frozen

@@ -13,13 +13,13 @@ _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 class ManualClock:
-    """`Clock` that moves only when told.
+    """`Clock` that moves only when told: `advance` wakes the sleepers that are due.
 
-    With ``auto`` (the default) a sleeping task advances the clock by itself as soon as nothing else can run first, so
-    code with back-offs finishes at once; without it `advance` wakes the sleepers that are due.
+    With ``auto`` every sleep moves the clock by itself and returns at once, which suits code whose only sleeps are
+    back-offs; it does not suit time limits, which would strike at once.
     """
 
-    def __init__(self, start: datetime = _START, *, auto: bool = True) -> None:
+    def __init__(self, start: datetime = _START, *, auto: bool = False) -> None:
         self._start = start
         self._elapsed = 0.0
         self._auto = auto

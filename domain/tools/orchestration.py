@@ -1,0 +1,379 @@
+"""Running the function calls of one round: side by side, in time, each exactly once, whatever a tool does.
+
+Theory of operation. The calls of a round are cut into batches: calls of one tool run together, up to ``batch_cap``, unless
+their arguments ask to be left alone. Batches wait in a queue of ``queue_size``; workers take them in order. A call starts
+when it holds two permits, one of its turn and one of the process. Three clocks run: one per call, one per batch, one for
+the whole round since anything last moved. Whatever ends a call (its answer, an exception, one of the clocks, a breaker,
+bad arguments) ends it with exactly one `ToolOutput`; nothing a tool does ends the answer.
+
+A tool may have sent a mail before it failed, so it is run once per call. Only `ToolNotRunError`, by which a toolbox says
+that nothing happened, is tried again.
+
+Closing the generator cancels every running tool and waits ``shutdown_timeout`` seconds for it to let go; a tool that
+ignores its cancellation is then left behind with a log line, and its permits are free.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from typing import Final, TypeAlias, TypeVar
+
+from attrs import frozen
+
+from openrouter_pipe.domain.admission import Admission, AdmissionPolicy
+from openrouter_pipe.domain.breakers import BreakerPolicy, Breakers
+from openrouter_pipe.domain.tools.policy import ToolPolicy
+from openrouter_pipe.domain.tools.schemas import Offer, restore
+from openrouter_pipe.ports.items import FunctionCallItem
+from openrouter_pipe.ports.json import JsonValue
+from openrouter_pipe.ports.runtime import Clock
+from openrouter_pipe.ports.tools import Toolbox, ToolCall, ToolNotRunError, ToolOutput, ToolSpec
+
+_T = TypeVar("_T")
+_S = TypeVar("_S")
+
+_log: Final = logging.getLogger(__name__)
+
+BLOCKERS: Final = frozenset({"depends_on", "_depends_on", "sequential", "no_batch"})
+"""Argument names by which a call asks not to share a batch."""
+
+_MAX_ARGUMENTS: Final = 1024 * 1024  # characters; beyond it a model has gone astray
+_ATTEMPTS: Final = 3
+_FIRST_DELAY: Final = 0.5  # seconds
+_UNBOUNDED: Final = 1_000_000_000  # the queue of each turn bounds how many calls can wait for the process
+
+
+@frozen
+class CallStarted:
+    """The tool begins to run."""
+
+    call: FunctionCallItem
+
+
+@frozen
+class CallFinished:
+    """The call has its output, good or bad."""
+
+    call: FunctionCallItem
+    output: ToolOutput
+
+
+ToolProgress: TypeAlias = CallStarted | CallFinished
+
+
+class ToolOrchestrator:
+    """Runs calls for every turn of the process; holds the process-wide limit and nothing else."""
+
+    def __init__(self, clock: Clock, breakers: Breakers) -> None:
+        self._clock = clock
+        self._breakers = breakers
+        self._process = Admission()
+
+    @property
+    def running(self) -> int:
+        """How many tools run now, over all turns."""
+        return self._process.running
+
+    async def run(
+        self,
+        calls: Sequence[FunctionCallItem],
+        toolbox: Toolbox,
+        offer: Offer,
+        policy: ToolPolicy,
+        user_id: str,
+        breaker: BreakerPolicy,
+        redact: Callable[[str], str] = str,
+    ) -> AsyncGenerator[ToolProgress, None]:
+        """Run the calls of one round; yields progress as it happens.
+
+        When the generator ends by itself every call has had exactly one `CallFinished`; their order is the order in
+        which they ended. ``redact`` is applied to whatever a failing tool says before the model reads it.
+        """
+        runner = _Round(self._clock, self._breakers, self._process, toolbox, offer, policy, user_id, breaker, redact)
+        work = asyncio.ensure_future(runner.run(calls))
+        try:
+            for _ in range(2 * len(calls)):
+                progress = await runner.next_progress(work)
+                if progress is None:
+                    break
+                yield progress
+            await work
+        finally:
+            await runner.stop(work)
+
+
+@frozen
+class _Job:
+    """One call with what is known of it before it runs."""
+
+    call: FunctionCallItem
+    spec: ToolSpec
+    arguments: Mapping[str, JsonValue]
+
+
+class _Round:
+    """The state of one round of calls."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        breakers: Breakers,
+        process: Admission,
+        toolbox: Toolbox,
+        offer: Offer,
+        policy: ToolPolicy,
+        user_id: str,
+        breaker: BreakerPolicy,
+        redact: Callable[[str], str],
+    ) -> None:
+        self._clock = clock
+        self._breakers = breakers
+        self._process = process
+        self._toolbox = toolbox
+        self._offer = offer
+        self._policy = policy
+        self._user_id = user_id
+        self._breaker = breaker
+        self._redact = redact
+        self._turn = asyncio.Semaphore(policy.max_parallel_per_request)
+        # Unbounded on purpose: it holds at most two entries for each call of the round.
+        self._progress: asyncio.Queue[ToolProgress] = asyncio.Queue()
+        self._moved = clock.monotonic()
+        self._stopping = False
+
+    async def next_progress(self, work: asyncio.Future[None]) -> ToolProgress | None:
+        """The next thing that happened; None when the round is over and all was told."""
+        if self._progress.empty() and not work.done():
+            getter = asyncio.ensure_future(self._progress.get())
+            try:
+                await _either(getter, work)
+                if getter.done():
+                    return getter.result()
+            finally:
+                getter.cancel()
+        return None if self._progress.empty() else self._progress.get_nowait()
+
+    async def stop(self, work: asyncio.Future[None]) -> None:
+        """Cancel what still runs and wait for it, within the time for clean-up."""
+        self._stopping = True
+        await self._cancel(work, "the turn ended")
+
+    async def run(self, calls: Sequence[FunctionCallItem]) -> None:
+        """Run all calls; returns when each has its output."""
+        jobs = [job for call in calls if (job := self._prepare(call)) is not None]
+        if not jobs:
+            return
+        batches = _batches(jobs, self._policy.batch_cap)
+        queue: asyncio.Queue[list[_Job]] = asyncio.Queue(self._policy.queue_size)
+        workers = [
+            asyncio.ensure_future(self._work(queue))
+            for _ in range(min(self._policy.max_parallel_per_request, len(batches)))
+        ]
+        try:
+            for batch in batches:
+                await queue.put(batch)
+            await queue.join()
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+
+    def _prepare(self, call: FunctionCallItem) -> _Job | None:
+        """Check a call before anything runs; a call that cannot run gets its output here."""
+        spec = self._offer.specs.get(call.name)
+        if spec is None:
+            names = ", ".join(sorted(self._offer.specs)) or "none"
+            self._fail(call, "unknown_tool", f"There is no tool called {call.name!r}. Tools on offer: {names}.")
+            return None
+        try:
+            arguments = restore(parse_arguments(call.arguments), spec.parameters)
+        except ValueError as error:
+            self._fail(call, "bad_arguments", str(error))
+            return None
+        key = ("tool", self._user_id, spec.name)
+        if not self._breakers.allows(key, self._breaker):
+            self._fail(call, "breaker_open", f"{spec.name} failed repeatedly and is skipped for a while.")
+            return None
+        return _Job(call, spec, arguments)
+
+    async def _work(self, queue: asyncio.Queue[list[_Job]]) -> None:
+        while True:
+            batch = await queue.get()
+            try:
+                await self._run_batch(batch)
+            finally:
+                queue.task_done()
+
+    async def _run_batch(self, batch: list[_Job]) -> None:
+        runs = {asyncio.ensure_future(self._run_call(job)): job for job in batch}
+        together = asyncio.gather(*runs, return_exceptions=True)
+        try:
+            await self._within(together, self._batch_watch())
+            for run, job in runs.items():
+                if not run.done():
+                    code, message = self._why_batch_ended()
+                    await self._cancel(run, f"{job.spec.name} ran out of time")
+                    self._finish(job.call, _failed(job.call, code, message), job.spec, counts=True)
+                elif (error := run.exception()) is not None:
+                    _log.error("Running %s failed", job.spec.name, exc_info=error)
+                    self._fail(job.call, "internal_error", f"{job.spec.name} could not be run.")
+        finally:
+            for run in runs:
+                run.cancel()
+            await asyncio.gather(*runs, return_exceptions=True)
+
+    async def _batch_watch(self) -> None:
+        """Return when the batch is out of time, or when nothing in the round has moved for too long."""
+        ends = self._clock.monotonic() + self._policy.batch_timeout
+        idle = self._policy.idle_timeout
+        while (left := ends - self._clock.monotonic()) > 0:
+            quiet = left if idle is None else self._moved + idle - self._clock.monotonic()
+            if quiet <= 0:
+                return
+            await self._clock.sleep(min(left, quiet))
+
+    def _why_batch_ended(self) -> tuple[str, str]:
+        idle = self._policy.idle_timeout
+        if idle is not None and self._clock.monotonic() - self._moved >= idle:
+            return "idle_timeout", f"No tool made progress for {idle:g} seconds; the call was stopped."
+        return "batch_timeout", f"The batch of tool calls took longer than {self._policy.batch_timeout:g} seconds."
+
+    async def _run_call(self, job: _Job) -> None:
+        limit = AdmissionPolicy(self._policy.max_parallel_global, _UNBOUNDED)
+        async with self._turn, self._process.permit(self._user_id, limit):
+            self._tell(CallStarted(job.call))
+            tool = asyncio.ensure_future(self._guarded(job))
+            try:
+                if await self._within(tool, self._clock.sleep(self._policy.timeout)):
+                    output, counts = tool.result()
+                else:
+                    await self._cancel(tool, f"{job.spec.name} ran out of time")
+                    message = f"{job.spec.name} took longer than {self._policy.timeout:g} seconds and was stopped."
+                    output, counts = _failed(job.call, "timeout", message), True
+                self._finish(job.call, output, job.spec, counts=counts)
+            finally:
+                await self._cancel(tool, "the turn ended")
+
+    async def _guarded(self, job: _Job) -> tuple[ToolOutput, bool]:
+        """Run the tool; never raises but for our own cancellation. True in the answer counts for the breaker."""
+        call = ToolCall(job.call.call_id, job.spec.name, job.arguments, job.spec.kind)
+        try:
+            return await self._attempts(call), False
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._stopping or (task is not None and task.cancelling()):
+                raise
+            return _failed(job.call, "cancelled", f"{job.spec.name} cancelled itself."), True
+        except BaseException as error:  # noqa: BLE001 - documented edge: a tool is foreign code, even SystemExit stops here
+            _log.warning("Tool %s failed with %s", job.spec.name, type(error).__name__)
+            message = self._redact(f"{type(error).__name__}: {error}")[:2000]
+            return _failed(job.call, "tool_error", message), True
+
+    async def _attempts(self, call: ToolCall) -> ToolOutput:
+        delay = _FIRST_DELAY
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return await self._toolbox.run(call)
+            except ToolNotRunError as error:
+                _log.info("Tool %s did not run (%s); trying again", call.name, type(error).__name__)
+                await self._clock.sleep(delay)
+                delay *= 2
+        return await self._toolbox.run(call)
+
+    async def _within(self, work: asyncio.Future[_T], limit: Awaitable[None]) -> bool:
+        """Whether ``work`` ended before ``limit`` did; raises nothing of either."""
+        watch = asyncio.ensure_future(limit)
+        try:
+            await _either(work, watch)
+            return work.done()
+        finally:
+            watch.cancel()
+
+    async def _cancel(self, work: asyncio.Future[_T], why: str) -> None:
+        if work.done():
+            return
+        work.cancel()
+        if self._policy.shutdown_timeout <= 0:
+            return
+        if not await self._within(work, self._clock.sleep(self._policy.shutdown_timeout)):
+            _log.warning("A tool ignores its cancellation (%s) and is left behind", why)
+
+    def _fail(self, call: FunctionCallItem, code: str, message: str) -> None:
+        self._tell(CallFinished(call, _failed(call, code, message)))
+
+    def _finish(self, call: FunctionCallItem, output: ToolOutput, spec: ToolSpec, *, counts: bool) -> None:
+        key = ("tool", self._user_id, spec.name)
+        if counts:
+            self._breakers.failure(key, self._breaker)
+        elif output.ok:
+            self._breakers.success(key)
+        self._tell(CallFinished(call, output))
+
+    def _tell(self, progress: ToolProgress) -> None:
+        self._moved = self._clock.monotonic()
+        self._progress.put_nowait(progress)
+
+
+async def _either(one: asyncio.Future[_T], other: asyncio.Future[_S]) -> None:
+    """Return when one of two futures is done, whatever its outcome; cancels neither."""
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def wake(_: object) -> None:
+        if not done.done():
+            done.set_result(None)
+
+    one.add_done_callback(wake)
+    other.add_done_callback(wake)
+    try:
+        await done
+    finally:
+        one.remove_done_callback(wake)
+        other.remove_done_callback(wake)
+
+
+def parse_arguments(text: str) -> Mapping[str, JsonValue]:
+    """The arguments of a call: a JSON object, or nothing.
+
+    Raises:
+        ValueError: not JSON, not an object, nested too deep or longer than 1 MiB; the message is for the model.
+    """
+    if len(text) > _MAX_ARGUMENTS:
+        raise ValueError(f"The arguments are longer than {_MAX_ARGUMENTS} characters.")
+    if not text.strip():
+        return {}
+    try:
+        arguments: JsonValue = json.loads(text)
+    except RecursionError:
+        raise ValueError("The arguments are nested too deeply.") from None
+    except ValueError as error:
+        raise ValueError(f"The arguments are not valid JSON: {error}") from None
+    if not isinstance(arguments, dict):
+        raise ValueError(f"The arguments must be a JSON object, not {type(arguments).__name__}.")  # noqa: TRY004
+    return arguments
+
+
+def _failed(call: FunctionCallItem, code: str, message: str) -> ToolOutput:
+    text = json.dumps({"error": {"code": code, "message": message}}, ensure_ascii=False)
+    return ToolOutput(call.call_id, text, ok=False, reason=code)
+
+
+def _batches(jobs: Sequence[_Job], cap: int) -> list[list[_Job]]:
+    """Calls of one tool side by side, in order of their first call; a call with a blocker stands alone."""
+    batches: list[list[_Job]] = []
+    open_batches: dict[str, list[_Job]] = {}
+    for job in jobs:
+        name = job.call.name
+        if BLOCKERS & job.arguments.keys():
+            batches.append([job])
+            open_batches.pop(name, None)
+            continue
+        batch = open_batches.get(name)
+        if batch is None or len(batch) >= cap:
+            batch = []
+            batches.append(batch)
+            open_batches[name] = batch
+        batch.append(job)
+    return batches

@@ -1,0 +1,271 @@
+"""Tool specs made fit for the provider: valid names, strict schemas without change of meaning, no duplicates.
+
+Strict calling wants closed objects whose properties are all required. An optional property is therefore sent as required
+and nullable, and `restore` takes the nulls out again before the tool sees them. What strict calling cannot say (maps,
+free-form objects, keywords it does not know) is sent unchanged and non-strict. Definitions (``$defs``) and references are
+never rewritten: a definition that is not strict already makes the whole schema non-strict.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Final
+
+from attrs import frozen
+
+from openrouter_pipe.ports.json import JsonObject, JsonValue
+from openrouter_pipe.ports.provider import FunctionTool
+from openrouter_pipe.ports.tools import ToolSpec
+
+_VALID_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_INVALID_CHARS: Final = re.compile(r"[^a-zA-Z0-9_-]+")
+_MAX_NAME: Final = 64
+_MAX_DEPTH: Final = 10  # the deepest nesting that strict calling takes
+_NULL: Final[JsonObject] = {"type": "null"}
+_SPOKEN: Final = frozenset({"title", "description"})
+_SILENT: Final = frozenset(
+    {"default", "examples", "example", "deprecated", "readOnly", "writeOnly", "$schema", "$comment"}
+)
+_CHECKS: Final = frozenset(
+    {"type", "enum", "const", "pattern", "format", "multipleOf", "minimum", "maximum"}
+    | {"exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems"}
+)
+_STRUCTURE: Final = frozenset({"properties", "required", "additionalProperties", "items", "anyOf", "$ref"})
+_DEFINITIONS: Final = frozenset({"$defs", "definitions"})
+_KNOWN: Final = _SPOKEN | _SILENT | _CHECKS | _STRUCTURE
+
+
+@frozen
+class Offer:
+    """What the model is offered, and how its calls map back: valid function name to spec."""
+
+    functions: tuple[FunctionTool, ...] = ()
+    specs: Mapping[str, ToolSpec] = {}
+
+
+def offer(specs: Sequence[ToolSpec], strict: bool) -> Offer:
+    """Make specs fit for the provider.
+
+    Of several specs of one (kind, name) the last wins. Names become valid (``^[a-zA-Z0-9_-]{1,64}$``) and unique.
+    """
+    chosen = {(spec.kind, spec.name): spec for spec in specs}
+    functions: list[FunctionTool] = []
+    by_name: dict[str, ToolSpec] = {}
+    for spec in chosen.values():
+        name = _unique(_valid(spec.name), by_name)
+        by_name[name] = spec
+        closed = _strict_of(spec.parameters) if strict else None
+        functions.append(
+            FunctionTool(
+                name=name,
+                description=spec.description,
+                parameters=spec.parameters if closed is None else closed,
+                strict=closed is not None if strict else None,
+            )
+        )
+    return Offer(tuple(functions), by_name)
+
+
+def restore(arguments: Mapping[str, JsonValue], parameters: JsonObject) -> dict[str, JsonValue]:
+    """Arguments as the original schema means them: nulls that stand for absent optional properties are taken out."""
+    return _restore_object(arguments, parameters, parameters)
+
+
+class _NotStrictError(Exception):
+    """The schema says something that strict calling cannot say."""
+
+
+def _valid(name: str) -> str:
+    if _VALID_NAME.fullmatch(name):
+        return name
+    return _INVALID_CHARS.sub("_", name).strip("_")[:_MAX_NAME] or "tool"
+
+
+def _unique(name: str, taken: Mapping[str, ToolSpec]) -> str:
+    candidate, number = name, 2
+    while candidate in taken:
+        ending = f"_{number}"
+        candidate, number = name[: _MAX_NAME - len(ending)] + ending, number + 1
+    return candidate
+
+
+def _strict_of(parameters: JsonObject) -> JsonObject | None:
+    try:
+        canonical = json.dumps(parameters)
+        return _strict_cached(canonical)
+    except (TypeError, ValueError, RecursionError):
+        return None
+
+
+@lru_cache(maxsize=2048)
+def _strict_cached(canonical: str) -> JsonObject | None:
+    """Keyed by content, not by tool: a host makes new specs for every request, nearly all of them equal."""
+    schema: dict[str, JsonValue] = json.loads(canonical)
+    definitions = {key: schema.pop(key) for key in _DEFINITIONS & schema.keys()}
+    try:
+        for group in definitions.values():
+            if not isinstance(group, dict) or any(not _already_strict(part) for part in group.values()):
+                return None
+        return {**_object(schema, 1, root=True), **definitions}
+    except _NotStrictError:
+        return None
+
+
+def _already_strict(definition: JsonValue) -> bool:
+    return _schema(definition, 1) == definition
+
+
+def _schema(schema: JsonValue, depth: int) -> JsonObject:
+    if not isinstance(schema, dict) or depth > _MAX_DEPTH or not schema.keys() <= _KNOWN:
+        raise _NotStrictError
+    if "$ref" in schema:
+        return _reference(schema)
+    if "anyOf" in schema:
+        return _any_of(schema, depth)
+    kinds = _kinds(schema)
+    if "object" in kinds:
+        return _object(schema, depth, root=False)
+    if "array" in kinds:
+        if "items" not in schema:
+            raise _NotStrictError
+        return {**_spoken(schema), "items": _schema(schema["items"], depth + 1)}
+    if not kinds and "enum" not in schema and "const" not in schema:
+        raise _NotStrictError
+    return _spoken(schema)
+
+
+def _reference(schema: Mapping[str, JsonValue]) -> JsonObject:
+    if len(schema) == 1:
+        return schema
+    if not schema.keys() <= _SPOKEN | _SILENT | {"$ref"}:
+        raise _NotStrictError
+    rest = _spoken({key: value for key, value in schema.items() if key != "$ref"})
+    return {**rest, "anyOf": [{"$ref": schema["$ref"]}]}
+
+
+def _any_of(schema: Mapping[str, JsonValue], depth: int) -> JsonObject:
+    branches = schema["anyOf"]
+    if not isinstance(branches, list) or not schema.keys() <= _SPOKEN | _SILENT | {"anyOf"}:
+        raise _NotStrictError
+    return {**_spoken(schema), "anyOf": [_schema(branch, depth) for branch in branches]}
+
+
+def _object(schema: Mapping[str, JsonValue], depth: int, *, root: bool) -> JsonObject:
+    if depth > _MAX_DEPTH or not schema.keys() <= _KNOWN or "anyOf" in schema or "$ref" in schema:
+        raise _NotStrictError
+    properties = schema.get("properties", {} if root else None)
+    required = schema.get("required", [])
+    if schema.get("additionalProperties", False) is not False or not isinstance(required, list):
+        raise _NotStrictError
+    if not isinstance(properties, dict) or not set(map(str, required)) <= properties.keys():
+        raise _NotStrictError
+    if root and schema.get("type", "object") != "object":
+        raise _NotStrictError
+    if not properties and not root and "additionalProperties" not in schema:
+        raise _NotStrictError
+    closed: dict[str, JsonValue] = {}
+    for name, part in properties.items():
+        strict = _schema(part, depth + 1)
+        closed[name] = strict if name in required else _nullable(strict)
+    fixed: dict[str, JsonValue] = dict(_spoken(schema))
+    fixed |= {"properties": closed, "required": list(closed), "additionalProperties": False}
+    fixed.setdefault("type", "object")
+    return fixed
+
+
+def _nullable(schema: JsonObject) -> JsonObject:
+    if "$ref" in schema or "const" in schema:
+        return {"anyOf": [schema, _NULL]}
+    branches = schema.get("anyOf")
+    if isinstance(branches, list):
+        return schema if _NULL in branches else {**schema, "anyOf": [*branches, _NULL]}
+    kinds = _kinds(schema)
+    wider = dict(schema)
+    if kinds and "null" not in kinds:
+        wider["type"] = [*kinds, "null"]
+    options = schema.get("enum")
+    if isinstance(options, list) and None not in options:
+        wider["enum"] = [*options, None]
+    return wider
+
+
+def _kinds(schema: Mapping[str, JsonValue]) -> list[str]:
+    kind = schema.get("type")
+    if isinstance(kind, str):
+        return [kind]
+    return [str(item) for item in kind] if isinstance(kind, list) else []
+
+
+def _spoken(schema: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """The schema without annotations that strict calling refuses; a default is told in the description instead."""
+    kept = {key: value for key, value in schema.items() if key not in _SILENT}
+    default = schema.get("default")
+    if default is not None and "$ref" not in schema:
+        words = schema.get("description")
+        told = f"Default: {json.dumps(default)}"
+        kept["description"] = f"{words} ({told})" if isinstance(words, str) and words else told
+    return kept
+
+
+def _restore_object(arguments: Mapping[str, JsonValue], schema: JsonObject, root: JsonObject) -> dict[str, JsonValue]:
+    properties, required = schema.get("properties"), schema.get("required")
+    if not isinstance(properties, Mapping):
+        return dict(arguments)
+    needed = set(required) if isinstance(required, Sequence) and not isinstance(required, str) else set()
+    restored: dict[str, JsonValue] = {}
+    for name, value in arguments.items():
+        part = properties.get(name)
+        if value is None and name not in needed and part is not None and not _takes_null(part, root):
+            continue
+        restored[name] = _restore(value, part, root)
+    return restored
+
+
+def _restore(value: JsonValue, schema: JsonValue, root: JsonObject) -> JsonValue:
+    if isinstance(value, Mapping):
+        for candidate in _candidates(schema, root):
+            if "properties" in candidate:
+                return _restore_object(value, candidate, root)
+    if isinstance(value, list):
+        for candidate in _candidates(schema, root):
+            if "items" in candidate:
+                return [_restore(item, candidate["items"], root) for item in value]
+    return value
+
+
+def _takes_null(schema: JsonValue, root: JsonObject) -> bool:
+    for candidate in _candidates(schema, root):
+        options = candidate.get("enum")
+        if isinstance(options, Sequence) and None not in options:
+            continue
+        if "null" in _kinds(candidate) or (not _kinds(candidate) and "const" not in candidate):
+            return True
+    return False
+
+
+def _candidates(schema: JsonValue, root: JsonObject, depth: int = 0) -> list[JsonObject]:
+    """The plain schemas that a value may be meant for: references followed, alternatives spread out."""
+    if not isinstance(schema, Mapping) or depth > _MAX_DEPTH:
+        return []
+    reference = schema.get("$ref")
+    if isinstance(reference, str):
+        return _candidates(_resolve(reference, root), root, depth + 1)
+    for key in ("anyOf", "oneOf"):
+        branches = schema.get(key)
+        if isinstance(branches, list):
+            return [found for branch in branches for found in _candidates(branch, root, depth + 1)]
+    return [schema]
+
+
+def _resolve(reference: str, root: JsonObject) -> JsonValue:
+    found: JsonValue = root
+    if not reference.startswith("#/"):
+        return None
+    for step in reference[2:].split("/"):
+        if not isinstance(found, Mapping):
+            return None
+        found = found.get(step.replace("~1", "/").replace("~0", "~"))
+    return found
