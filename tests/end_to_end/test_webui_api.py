@@ -1,0 +1,86 @@
+"""Plain API use of the bundle in a real Open WebUI: models, streamed and whole answers, a client that leaves.
+
+Both versions; what a browser tab does is in ``test_webui_chat.py``, what goes wrong in ``test_webui_bad_input.py``.
+"""
+
+import time
+
+import pytest
+from webui_host import WebUIHost, chunks_of, text_of
+from webui_setup import Provider, model_id
+
+ECHO = model_id("sim/echo")
+
+
+def user(text: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": text}]
+
+
+def test_models_are_listed_with_readable_names(host: WebUIHost) -> None:
+    models = {model["id"]: model["name"] for model in host.models()}
+    assert len(models) >= 300
+    assert ECHO in models
+    assert all(name.strip() for name in models.values())
+
+
+def test_streamed_completion_is_the_providers_text(host: WebUIHost) -> None:
+    text = "Hello from the wire: ä, 漢字, 🦀 and a `code` span."
+    payloads = host.stream_data(ECHO, user(text))
+    chunks = chunks_of(payloads)
+    assert text_of(chunks) == f"{text} (turn 1)"
+    assert len([chunk for chunk in chunks if text_of([chunk])]) > 1, "the answer came in one piece"
+    assert text_of(chunks, "reasoning_content"), "no reasoning"
+    assert all("type" not in chunk for chunk in chunks), "an API client was sent something else than chat chunks"
+    finishes = [choice["finish_reason"] for chunk in chunks for choice in chunk["choices"] if choice["finish_reason"]]
+    assert finishes
+    assert set(finishes) == {"stop"}
+    assert payloads.count("[DONE]") == 1
+    assert payloads[-1] == "[DONE]"
+
+
+def test_streamed_completion_reports_usage_once(host: WebUIHost) -> None:
+    chunks = chunks_of(host.stream_data(ECHO, user("Count me."), stream_options={"include_usage": True}))
+    usages = [chunk["usage"] for chunk in chunks if chunk.get("usage")]
+    assert len(usages) == 1
+    assert usages[0].get("total_tokens") or usages[0].get("output_tokens")
+
+
+def test_whole_completion_is_the_same_text(host: WebUIHost) -> None:
+    reply = host.complete(ECHO, user("All at once."), stream=False)
+    assert reply.status_code == 200
+    assert reply.json()["choices"][0]["message"]["content"].startswith("All at once. (turn 1)")
+
+
+def test_history_reaches_the_provider(host: WebUIHost) -> None:
+    messages = [*user("First."), {"role": "assistant", "content": "First. (turn 1)"}, *user("Second.")]
+    assert text_of(chunks_of(host.stream_data(ECHO, messages))) == "Second. (turn 2)"
+
+
+def test_first_text_arrives_before_the_answer_is_complete(host: WebUIHost) -> None:
+    started = time.monotonic()
+    with host.stream(ECHO, user("[[sim: speed=20]] one two three four five six seven eight")) as reply:
+        arrivals = [
+            time.monotonic() - started
+            for line in reply.iter_lines()
+            if line.startswith("data: {") and text_of(chunks_of([line[6:]]))
+        ]
+    assert arrivals[-1] - arrivals[0] > 0.3, f"the text came at once, after {arrivals[0]:.2f} s"
+
+
+def test_leaving_client_closes_the_stream_upstream(host: WebUIHost, provider: Provider) -> None:
+    before = len(provider.turns())
+    with host.stream(ECHO, user("[[sim: speed=10]] " + "on and on " * 100)) as reply:
+        for line in reply.iter_lines():
+            if line.startswith("data: {") and text_of(chunks_of([line[6:]])):
+                break
+    wait_for_abort(provider, before)
+
+
+def wait_for_abort(provider: Provider, before: int) -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        turns = provider.turns()[before:]
+        if turns and turns[-1]["aborted"]:
+            return
+        time.sleep(0.1)
+    pytest.fail(f"the upstream stream was not closed: {provider.turns()[before:]}")
