@@ -549,10 +549,12 @@ def read_settings(values: Mapping[str, JsonValue | Secret], environment: Mapping
         raise SettingError(unknown[0], "there is no such setting; docs/valves.md lists them all")
     chosen: dict[str, SettingValue] = {}
     for setting in SETTINGS:
-        given = values.get(setting.name)
-        if given is None and setting.name not in values and setting.env and environment:
-            given = environment.get(setting.env, "").strip() or None
-        chosen[setting.name] = setting.parse(given)
+        if setting.name in values:
+            chosen[setting.name] = setting.parse(values[setting.name])
+        elif setting.env and environment and environment.get(setting.env, "").strip():
+            chosen[setting.name] = setting.parse(environment[setting.env].strip())
+        else:
+            chosen[setting.name] = setting.default
     return _build(chosen)
 
 

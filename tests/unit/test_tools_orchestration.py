@@ -1,0 +1,371 @@
+"""Running calls: limits, order, every clock, every way a tool can misbehave. Time is a `ManualClock`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import attrs
+import pytest
+
+from openrouter_pipe.adapters.memory import ManualClock, MemoryToolbox
+from openrouter_pipe.domain.breakers import BreakerPolicy, Breakers
+from openrouter_pipe.domain.tools.orchestration import (
+    CallFinished,
+    CallStarted,
+    ToolOrchestrator,
+    ToolProgress,
+    parse_arguments,
+)
+from openrouter_pipe.domain.tools.policy import ToolPolicy
+from openrouter_pipe.domain.tools.schemas import offer
+from openrouter_pipe.ports.items import FunctionCallItem
+from openrouter_pipe.ports.tools import ToolNotRunError, ToolOutput, ToolSpec
+
+BREAKER = BreakerPolicy(5, 60.0, 5)
+Function = Callable[[Mapping[str, Any]], Awaitable[str | ToolOutput]]
+
+
+@attrs.define
+class Bench:
+    """An orchestrator on a manual clock with a toolbox."""
+
+    clock: ManualClock = attrs.Factory(ManualClock)
+    toolbox: MemoryToolbox = attrs.Factory(MemoryToolbox)
+    policy: ToolPolicy = attrs.field(factory=lambda: ToolPolicy(shutdown_timeout=1.0))
+    orchestrator: ToolOrchestrator = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.orchestrator = ToolOrchestrator(self.clock, Breakers(self.clock))
+
+    def tool(self, name: str, function: Function) -> None:
+        self.toolbox.add(ToolSpec(name, "", {"type": "object", "additionalProperties": True}), function)
+
+    async def run(self, *calls: FunctionCallItem, step: float = 1.0, user: str = "u") -> list[ToolProgress]:
+        """Run to the end, moving the clock whenever everything waits."""
+        events: list[ToolProgress] = []
+
+        async def collect() -> None:
+            running = self.orchestrator.run(
+                calls, self.toolbox, offer(self.toolbox.specs(), strict=False), self.policy, user, BREAKER
+            )
+            async with contextlib.aclosing(running) as progress:
+                async for event in progress:
+                    events.append(event)  # noqa: PERF401 - what was seen must survive a failure
+
+        task = asyncio.ensure_future(collect())
+        for _ in range(2000):
+            await settle()
+            if task.done():
+                break
+            self.clock.advance(step)
+        await task
+        return events
+
+
+async def settle(turns: int = 40) -> None:
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+
+def call(name: str, number: int = 1, **arguments: Any) -> FunctionCallItem:
+    return FunctionCallItem(f"call_{number}", name, json.dumps(arguments))
+
+
+def outputs(events: list[ToolProgress]) -> dict[str, ToolOutput]:
+    found = [event for event in events if isinstance(event, CallFinished)]
+    assert len({event.call.call_id for event in found}) == len(found), "one output per call"
+    return {event.call.call_id: event.output for event in found}
+
+
+def reason(events: list[ToolProgress], call_id: str = "call_1") -> str:
+    output = outputs(events)[call_id]
+    if not output.ok:
+        assert json.loads(output.text)["error"]["code"] == output.reason
+    return output.reason
+
+
+async def _say(arguments: Mapping[str, Any]) -> str:
+    return f"said {dict(arguments)}"
+
+
+async def _hang(arguments: Mapping[str, Any]) -> str:
+    await asyncio.get_running_loop().create_future()
+    raise AssertionError
+
+
+async def test_slow_first_fast_second_one_invalid_are_paired_by_call_id() -> None:
+    bench = Bench()
+
+    async def slow(arguments: Mapping[str, Any]) -> str:
+        await bench.clock.sleep(5)
+        return "slow"
+
+    bench.tool("slow", slow)
+    bench.tool("fast", _say)
+    bad = FunctionCallItem("call_3", "fast", "[1]")
+    events = await bench.run(call("slow", 1), call("fast", 2), bad)
+    result = outputs(events)
+    assert result["call_1"].text == "slow"
+    assert result["call_2"].text == "said {}"
+    assert result["call_3"].reason == "bad_arguments"
+    assert [e.call.call_id for e in events if isinstance(e, CallStarted)] == ["call_1", "call_2"]
+
+
+@pytest.mark.parametrize("text", ["[1]", '"x"', "null", "3", "{broken", "true", "[" * 100_000, '{"a":' * 50_000])
+async def test_arguments_that_are_not_an_object_give_a_failed_output(text: str) -> None:
+    bench = Bench()
+    bench.tool("t", _say)
+    assert reason(await bench.run(FunctionCallItem("call_1", "t", text))) == "bad_arguments"
+    assert bench.toolbox.calls == []
+
+
+def test_arguments_may_be_empty_and_must_not_be_huge() -> None:
+    assert parse_arguments("") == parse_arguments("  ") == parse_arguments("{}") == {}
+    with pytest.raises(ValueError, match="longer than"):
+        parse_arguments('{"a":"' + "x" * 2_000_000 + '"}')
+
+
+async def test_an_unknown_tool_names_the_known_ones() -> None:
+    bench = Bench()
+    bench.tool("known", _say)
+    events = await bench.run(call("unknown"))
+    assert reason(events) == "unknown_tool"
+    assert "known" in outputs(events)["call_1"].text
+
+
+@pytest.mark.parametrize("error", [RuntimeError("boom"), SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
+async def test_whatever_a_tool_raises_becomes_an_output_and_it_ran_once(error: BaseException) -> None:
+    bench = Bench()
+    count = 0
+
+    async def tool(arguments: Mapping[str, Any]) -> str:
+        nonlocal count
+        count += 1
+        raise error
+
+    bench.tool("t", tool)
+    assert reason(await bench.run(call("t"))) == "tool_error"
+    assert count == 1
+
+
+async def test_a_tool_that_cancels_itself_is_a_failed_output() -> None:
+    bench = Bench()
+
+    async def raises(arguments: Mapping[str, Any]) -> str:
+        raise asyncio.CancelledError
+
+    bench.tool("raises", raises)
+    assert reason(await bench.run(call("raises"))) == "cancelled"
+
+
+async def test_only_a_tool_that_did_not_run_is_tried_again() -> None:
+    bench = Bench()
+    tries = 0
+
+    async def tool(arguments: Mapping[str, Any]) -> str:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise ToolNotRunError("connection refused")
+        return "done"
+
+    bench.tool("t", tool)
+    assert outputs(await bench.run(call("t")))["call_1"].text == "done"
+    assert tries == 3
+
+
+async def test_a_call_that_takes_too_long_is_stopped_and_the_others_answer() -> None:
+    bench = Bench()
+    bench.tool("hang", _hang)
+    bench.tool("t", _say)
+    events = await bench.run(call("hang", 1), call("t", 2))
+    assert reason(events, "call_1") == "timeout"
+    assert outputs(events)["call_2"].ok
+    assert bench.clock.monotonic() >= 60
+
+
+async def test_a_batch_that_takes_too_long_is_stopped() -> None:
+    bench = Bench(policy=ToolPolicy(timeout=600, batch_timeout=30, shutdown_timeout=1))
+    bench.tool("hang", _hang)
+    events = await bench.run(call("hang", 1), call("hang", 2))
+    assert reason(events, "call_1") == reason(events, "call_2") == "batch_timeout"
+
+
+async def test_no_progress_ends_the_calls_but_progress_keeps_them() -> None:
+    bench = Bench(policy=ToolPolicy(timeout=600, batch_timeout=600, idle_timeout=10, shutdown_timeout=1))
+    bench.tool("hang", _hang)
+
+    async def steady(arguments: Mapping[str, Any]) -> str:
+        await bench.clock.sleep(arguments["seconds"])
+        return "ok"
+
+    bench.tool("steady", steady)
+    events = await bench.run(call("hang", 1), call("steady", 2, seconds=6), call("steady", 3, seconds=12))
+    assert outputs(events)["call_2"].ok
+    assert outputs(events)["call_3"].ok
+    assert reason(events, "call_1") == "idle_timeout"
+
+
+async def test_a_tool_that_ignores_its_cancellation_cannot_hold_the_answer() -> None:
+    bench = Bench()
+    release = asyncio.Event()
+
+    async def stubborn(arguments: Mapping[str, Any]) -> str:
+        while not release.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await release.wait()
+        return "late"
+
+    bench.tool("stubborn", stubborn)
+    assert reason(await bench.run(call("stubborn"))) == "timeout"
+    assert bench.orchestrator.running == 0
+    release.set()
+    await settle()
+
+
+async def test_calls_of_one_tool_share_a_batch_up_to_the_cap_and_blockers_stand_alone() -> None:
+    bench = Bench(policy=ToolPolicy(max_parallel_per_request=1, batch_cap=2, shutdown_timeout=1))
+    order: list[int] = []
+
+    async def tool(arguments: Mapping[str, Any]) -> str:
+        order.append(arguments["n"])
+        return "ok"
+
+    bench.tool("a", tool)
+    bench.tool("b", tool)
+    calls = [
+        call("a", 1, n=1),
+        call("b", 2, n=2),
+        call("a", 3, n=3),
+        call("a", 4, n=4, depends_on="x"),
+        call("a", 5, n=5),
+    ]
+    await bench.run(*calls)
+    assert order == [1, 3, 2, 4, 5]
+
+
+async def test_a_failing_tool_trips_its_own_breaker_only() -> None:
+    bench = Bench()
+
+    async def fail(arguments: Mapping[str, Any]) -> str:
+        raise RuntimeError("down")
+
+    bench.tool("a", fail)
+    bench.tool("b", _say)
+    for _ in range(5):
+        await bench.run(call("a"))
+    assert reason(await bench.run(call("a"))) == "breaker_open"
+    assert len(bench.toolbox.calls) == 5
+    assert outputs(await bench.run(call("b")))["call_1"].ok
+    assert reason(await bench.run(call("a"), user="somebody else")) == "tool_error"
+
+
+async def test_what_a_failing_tool_says_is_redacted() -> None:
+    bench = Bench()
+
+    async def fail(arguments: Mapping[str, Any]) -> str:
+        raise RuntimeError("key sk-secret refused")
+
+    bench.tool("t", fail)
+    running = bench.orchestrator.run(
+        [call("t")],
+        bench.toolbox,
+        offer(bench.toolbox.specs(), strict=False),
+        bench.policy,
+        "u",
+        BREAKER,
+        lambda text: text.replace("sk-secret", "***"),
+    )
+    events = [event async for event in running]
+    assert "sk-secret" not in outputs(events)["call_1"].text
+    assert "***" in outputs(events)["call_1"].text
+
+
+@pytest.mark.parametrize("shutdown", [0.0, 5.0])
+async def test_closing_leaves_nothing_running(shutdown: float) -> None:
+    bench = Bench(policy=ToolPolicy(shutdown_timeout=shutdown))
+    bench.tool("hang", _hang)
+    before = len(asyncio.all_tasks())
+    running = bench.orchestrator.run(
+        [call("hang", n) for n in range(9)],
+        bench.toolbox,
+        offer(bench.toolbox.specs(), strict=False),
+        bench.policy,
+        "u",
+        BREAKER,
+    )
+    assert isinstance(await anext(running), CallStarted)
+    await running.aclose()
+    await settle()
+    assert len(asyncio.all_tasks()) == before
+    assert bench.orchestrator.running == 0
+
+
+async def test_random_schedules_hold_every_limit_and_answer_every_call() -> None:
+    rng = random.Random(7)
+    for _ in range(150):
+        per_turn, everywhere = rng.randint(1, 6), rng.randint(1, 8)
+        policy = ToolPolicy(
+            max_parallel_global=everywhere,
+            max_parallel_per_request=per_turn,
+            batch_cap=rng.randint(1, 5),
+            timeout=rng.choice([3, 60]),
+            batch_timeout=rng.choice([8, 120]),
+            idle_timeout=rng.choice([None, 6]),
+            shutdown_timeout=1.0,
+        )
+        bench = Bench(policy=policy)
+        running = {"now": 0, "most": 0}
+
+        async def tool(arguments: Mapping[str, Any], bench: Bench = bench, running: dict[str, int] = running) -> str:
+            running["now"] += 1
+            running["most"] = max(running["most"], running["now"])
+            try:
+                await bench.clock.sleep(arguments["t"])
+                if arguments["t"] % 3 == 2:
+                    raise RuntimeError("unlucky")
+                return str(arguments["t"])
+            finally:
+                running["now"] -= 1
+
+        for name in "abc":
+            bench.tool(name, tool)
+        calls = [call(rng.choice("abc"), n, t=rng.randint(0, 9)) for n in range(rng.randint(1, 14))]
+        result = outputs(await bench.run(*calls))
+        assert set(result) == {item.call_id for item in calls}
+        assert running["now"] == 0
+        assert running["most"] <= min(per_turn, everywhere)
+        assert bench.orchestrator.running == 0
+
+
+async def test_two_hundred_turns_share_the_process_limit_and_leave_nothing() -> None:
+    bench = Bench(policy=ToolPolicy(max_parallel_global=50, shutdown_timeout=1))
+    most = now = 0
+
+    async def tool(arguments: Mapping[str, Any]) -> str:
+        nonlocal most, now
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0)
+        now -= 1
+        return "ok"
+
+    bench.tool("t", tool)
+    before = len(asyncio.all_tasks())
+    made = offer(bench.toolbox.specs(), strict=False)
+
+    async def turn(user: int) -> int:
+        calls = [call("t", n) for n in range(5)]
+        running = bench.orchestrator.run(calls, bench.toolbox, made, bench.policy, str(user), BREAKER)
+        return len(outputs([event async for event in running]))
+
+    assert await asyncio.gather(*(turn(user) for user in range(200))) == [5] * 200
+    assert most <= 50
+    assert bench.orchestrator.running == 0
+    await settle()
+    assert len(asyncio.all_tasks()) == before

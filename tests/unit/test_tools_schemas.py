@@ -1,0 +1,226 @@
+"""Strict schemas: same meaning, valid names, no duplicates. Judged by a JSON Schema validator, not by our own code."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from openrouter_pipe.domain.tools.schemas import Offer, offer, restore
+from openrouter_pipe.ports.provider import FunctionTool
+from openrouter_pipe.ports.tools import ToolSpec
+
+
+def _offer(parameters: dict[str, Any]) -> FunctionTool:
+    return offer([ToolSpec("tool", "A tool.", parameters)], strict=True).functions[0]
+
+
+def _accepts(schema: Any, value: Any) -> bool:
+    return Draft202012Validator(schema).is_valid(value)
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [
+        ({"type": "string"}, {"type": ["string", "null"]}),
+        ({"type": ["string", "integer"]}, {"type": ["string", "integer", "null"]}),
+        ({"type": "string", "enum": ["a", "b"]}, {"type": ["string", "null"], "enum": ["a", "b", None]}),
+        ({"enum": ["a", 1]}, {"enum": ["a", 1, None]}),
+        ({"const": 3}, {"anyOf": [{"const": 3}, {"type": "null"}]}),
+        (
+            {"anyOf": [{"type": "string"}, {"type": "integer"}]},
+            {"anyOf": [{"type": "string"}, {"type": "integer"}, {"type": "null"}]},
+        ),
+        (
+            {"anyOf": [{"type": "string"}, {"type": "null"}]},
+            {"anyOf": [{"type": "string"}, {"type": "null"}]},
+        ),
+        ({"type": "string", "default": "x"}, {"type": ["string", "null"], "description": 'Default: "x"'}),
+    ],
+)
+def test_an_optional_property_becomes_nullable_in_every_form(part: Any, expected: Any) -> None:
+    tool = _offer({"type": "object", "properties": {"p": part}})
+    assert tool.strict is True
+    assert tool.parameters is not None
+    assert tool.parameters["properties"] == {"p": expected}
+    assert tool.parameters["required"] == ["p"]
+    assert tool.parameters["additionalProperties"] is False
+
+
+def test_references_and_definitions_stay_byte_identical() -> None:
+    definitions = {
+        "Unit": {"type": "string", "enum": ["c", "f"]},
+        "Point": {
+            "type": "object",
+            "properties": {"x": {"type": "number"}},
+            "required": ["x"],
+            "additionalProperties": False,
+        },
+    }
+    tool = _offer(
+        {
+            "type": "object",
+            "properties": {
+                "at": {"$ref": "#/$defs/Point"},
+                "unit": {"$ref": "#/$defs/Unit"},
+                "other": {"$ref": "#/$defs/Unit", "description": "said beside it"},
+            },
+            "required": ["at"],
+            "$defs": copy.deepcopy(definitions),
+        }
+    )
+    assert tool.strict is True
+    assert tool.parameters is not None
+    assert json.dumps(tool.parameters["$defs"]) == json.dumps(definitions)
+    assert tool.parameters["properties"] == {
+        "at": {"$ref": "#/$defs/Point"},
+        "unit": {"anyOf": [{"$ref": "#/$defs/Unit"}, {"type": "null"}]},
+        "other": {"description": "said beside it", "anyOf": [{"$ref": "#/$defs/Unit"}, {"type": "null"}]},
+    }
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"type": "object", "additionalProperties": {"type": "string"}},
+        {"type": "object", "additionalProperties": True},
+        {"type": "object", "properties": {"free": {"type": "object"}}},
+        {"type": "object", "properties": {"free": {}}},
+        {"type": "object", "properties": {"free": True}},
+        {"type": "object", "properties": {"list": {"type": "array"}}},
+        {"type": "object", "properties": {"a": {"oneOf": [{"type": "string"}, {"type": "integer"}]}}},
+        {"type": "object", "properties": {"a": {"type": "string", "minLength": 2}}},
+        {"type": "object", "properties": {}, "patternProperties": {"^x": {"type": "string"}}},
+        {"type": "object", "properties": {"a": {"$ref": "#/$defs/Open"}}, "$defs": {"Open": {"type": "object"}}},
+        {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a", "b"]},
+        {"type": "array", "items": {"type": "string"}},
+        {"type": "object", "properties": {"a": float("nan")}},
+    ],
+)
+def test_what_strict_calling_cannot_say_is_sent_unchanged_and_not_strict(parameters: dict[str, Any]) -> None:
+    before = copy.deepcopy(parameters)
+    tool = _offer(parameters)
+    assert tool.strict is False
+    assert repr(tool.parameters) == repr(before)
+
+
+def test_a_tool_without_arguments_is_strict_and_closed() -> None:
+    assert _offer({"type": "object", "properties": {}}).parameters == {
+        "type": "object",
+        "properties": {},
+        "required": [],
+        "additionalProperties": False,
+    }
+
+
+def test_without_strict_calling_schemas_pass_unchanged() -> None:
+    parameters = {"type": "object", "properties": {"p": {"type": "string"}}}
+    tool = offer([ToolSpec("tool", "", parameters)], strict=False).functions[0]
+    assert (tool.parameters, tool.strict) == (parameters, None)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["local", "mcp"]), st.text(max_size=80)), max_size=12))
+def test_names_are_valid_unique_and_map_back(entries: list[tuple[str, str]]) -> None:
+    specs = [
+        ToolSpec(name, str(i), {"type": "object", "properties": {}}, kind) for i, (kind, name) in enumerate(entries)
+    ]
+    result: Offer = offer(specs, strict=True)
+    names = [function.name for function in result.functions]
+    assert len(names) == len(set(names)) == len(set(entries))
+    assert all(re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", name) for name in names)
+    last = {(spec.kind, spec.name): spec for spec in specs}
+    assert list(result.specs.values()) == list(last.values())
+    assert list(result.specs) == names
+
+
+_LEAVES = st.sampled_from(
+    [
+        {"type": "string"},
+        {"type": "integer"},
+        {"type": "boolean"},
+        {"type": ["string", "null"]},
+        {"type": "string", "enum": ["a", "b"]},
+        {"enum": ["a", None]},
+        {"const": 1},
+        {"type": "null"},
+        {"anyOf": [{"type": "integer"}, {"type": "string"}]},
+        {"$ref": "#/$defs/Leaf"},
+    ]
+)
+
+
+def _objects(parts: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    def close(properties: dict[str, Any], needed: list[bool]) -> dict[str, Any]:
+        required = [name for name, need in zip(properties, needed, strict=False) if need]
+        return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+    return st.builds(
+        close,
+        st.dictionaries(st.sampled_from("abcd"), parts, max_size=4),
+        st.lists(st.booleans(), min_size=4, max_size=4),
+    )
+
+
+_SCHEMAS = _objects(
+    st.recursive(
+        _LEAVES,
+        lambda parts: st.one_of(
+            _objects(parts),
+            parts.map(lambda part: {"type": "array", "items": part}),
+            parts.map(lambda part: {"anyOf": [part, {"type": "null"}]}),
+        ),
+        max_leaves=8,
+    )
+).map(lambda schema: {**schema, "$defs": {"Leaf": {"type": "string", "enum": ["x", "y"]}}})
+
+_VALUES = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.sampled_from([1, 7, "a", "b", "x", "z"])),
+    lambda inner: st.one_of(st.lists(inner, max_size=2), st.dictionaries(st.sampled_from("abcd"), inner, max_size=4)),
+    max_leaves=10,
+)
+
+
+def _fill(value: Any, schema: Any, root: Any) -> Any:
+    """The instance as strict calling spells it: absent properties become null. Only for plain object nesting."""
+    if isinstance(value, dict) and "properties" in schema:
+        return {name: _fill(value.get(name), part, root) for name, part in schema["properties"].items()}
+    return value
+
+
+@settings(max_examples=300)
+@given(_SCHEMAS, _VALUES)
+def test_what_the_original_accepts_the_strict_form_accepts_and_the_reverse(schema: Any, value: Any) -> None:
+    tool = _offer(schema)
+    assert tool.strict is True
+    if isinstance(value, dict):
+        restored = restore(value, schema)
+        if _accepts(tool.parameters, value):
+            assert _accepts(schema, restored), restored
+    if _accepts(schema, value) and not _nested(value):
+        assert _accepts(tool.parameters, _fill(value, schema, schema))
+
+
+def _nested(value: Any) -> bool:
+    """Objects below a list or an alternative are not filled by this test's own `_fill`."""
+    return any(isinstance(part, dict | list) for part in value.values())
+
+
+def test_restoring_keeps_nulls_that_mean_something() -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "gone": {"type": "string"},
+            "kept": {"type": ["string", "null"]},
+            "needed": {"type": ["string", "null"]},
+            "inner": {"type": "object", "properties": {"x": {"type": "integer"}}},
+        },
+        "required": ["needed"],
+    }
+    arguments = {"gone": None, "kept": None, "needed": None, "inner": {"x": None}, "extra": None}
+    assert restore(arguments, schema) == {"kept": None, "needed": None, "inner": {}, "extra": None}
