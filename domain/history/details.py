@@ -1,0 +1,89 @@
+"""Reasoning that a host kept for us: opaque detail objects, as chat completions spell them.
+
+The objects are carried verbatim; only what decides whether a block may be sent back is read here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from openrouter_pipe.ports.items import ReasoningItem
+from openrouter_pipe.ports.json import JsonObject, JsonValue
+
+_NEED_PROOF: Final = "anthropic"
+_NEED_FOLLOWER: Final = "openai"
+
+
+def reasoning_items(details: Sequence[JsonObject]) -> tuple[ReasoningItem, ...]:
+    """One item per block, in order; neighbouring objects of the same id or index and format are one block."""
+    groups: list[list[JsonObject]] = []
+    for detail in details:
+        if groups and _same_block(groups[-1][-1], detail):
+            groups[-1].append(detail)
+        else:
+            groups.append([detail])
+    return tuple(_item(group) for group in groups)
+
+
+def is_proven(item: ReasoningItem) -> bool:
+    """Whether the provider that made the block will take it back: blocks of some families need a signature.
+
+    A blank signature, or one that is not text, counts as none.
+    """
+    family = item.format or next((text for detail in item.details if (text := _text(detail, "format"))), "")
+    if not family.startswith(_NEED_PROOF):
+        return True
+    if _filled(item.signature) or _filled(item.encrypted):
+        return True
+    return bool(item.details) and all(_detail_proven(detail, item.details) for detail in item.details)
+
+
+def needs_follower(item: ReasoningItem) -> bool:
+    """Whether the provider refuses the block when nothing of the assistant's follows it."""
+    return _NEED_FOLLOWER in (item.format or "")
+
+
+def _detail_proven(detail: JsonObject, siblings: Sequence[JsonObject]) -> bool:
+    if _filled(detail.get("signature")) or _filled(detail.get("data")):
+        return True
+    if "index" not in detail:
+        return False
+    # The signature may have come in a later fragment of the same block.
+    return any(one.get("index") == detail["index"] and _filled(one.get("signature")) for one in siblings)
+
+
+def _same_block(left: JsonObject, right: JsonObject) -> bool:
+    if left.get("format") != right.get("format"):
+        return False
+    left_id, right_id = left.get("id"), right.get("id")
+    if _filled(left_id) and _filled(right_id):
+        return left_id == right_id
+    return "index" in left and left["index"] == right.get("index")
+
+
+def _item(group: Sequence[JsonObject]) -> ReasoningItem:
+    def texts(key: str) -> tuple[str, ...]:
+        return tuple(text for detail in group if (text := _text(detail, key)))
+
+    def first(key: str) -> str | None:
+        return next((text for detail in group if (text := _text(detail, key)).strip()), None)
+
+    return ReasoningItem(
+        id=first("id"),
+        summary=texts("summary"),
+        text=texts("text"),
+        encrypted=first("data"),
+        signature=first("signature"),
+        format=first("format"),
+        details=tuple(group),
+    )
+
+
+def _text(detail: JsonObject, key: str) -> str:
+    value = detail.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _filled(value: JsonValue) -> bool:
+    return isinstance(value, str) and bool(value.strip())

@@ -1,0 +1,138 @@
+"""The marker grammar: invisible lines in an assistant's text that name stored items.
+
+A marker is a line of its own, ``[`` + 20 characters of upper-case Crockford base 32 + ``]: #`` with blanks allowed around
+it. Markdown reads it as a link definition that nothing refers to and shows nothing. Inside a code fence the same
+characters are text. What a marker stands for is not known here.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from typing import Final, TypeAlias
+
+from attrs import frozen
+
+_ID: Final = "[0-9A-HJKMNP-TV-Z]{20}"
+_MARKER_ID: Final = re.compile(_ID)
+_MARKER_LINE: Final = re.compile(rf"^[ \t]*\[({_ID})\]: #[ \t]*\r?$", re.MULTILINE)
+_FENCE_LINE: Final = re.compile(r"^ {0,3}(`{3,}|~{3,})([^\n]*)$", re.MULTILINE)
+_TELLTALE: Final = "]: #"
+
+
+@frozen
+class TextSegment:
+    """Text between markers, blank lines next to a marker removed."""
+
+    text: str
+
+
+@frozen
+class MarkerSegment:
+    """One marker."""
+
+    id: str
+
+
+Segment: TypeAlias = TextSegment | MarkerSegment
+
+
+def is_marker_id(candidate: str) -> bool:
+    """Whether ``candidate`` could name a stored item."""
+    return _MARKER_ID.fullmatch(candidate) is not None
+
+
+def render(ids: Sequence[str], after: str = "") -> str:
+    """The block of markers to append to a message: a blank line, then one marker a line; empty without ids.
+
+    ``after`` is the text the block follows. Where that leaves a code fence open (an answer cut short), the block closes
+    it first: inside the fence the markers would be visible, and text on the way back.
+    """
+    if not ids:
+        return ""
+    fence = open_fence(after)
+    closing = f"\n{fence}" if fence else ""
+    return closing + "\n\n" + "".join(f"[{one}]: #\n" for one in ids)
+
+
+def split(text: str) -> tuple[Segment, ...]:
+    """Text and markers in order; blank text between markers is dropped, text without any marker is kept as it is."""
+    matches = list(_markers(text))
+    if not matches:
+        return (TextSegment(text),) if text else ()
+    segments: list[Segment] = []
+    position = 0
+    for match in matches:
+        _add_text(segments, text[position : match.start()])
+        segments.append(MarkerSegment(match.group(1)))
+        position = match.end()
+    _add_text(segments, text[position:])
+    return tuple(segments)
+
+
+def ids(text: str) -> tuple[str, ...]:
+    """The ids of the markers in ``text``, in order, repetitions included."""
+    return tuple(match.group(1) for match in _markers(text))
+
+
+def strip(text: str) -> str:
+    """``text`` as a reader sees it: markers gone, the rest joined by blank lines."""
+    segments = split(text)
+    if not any(isinstance(segment, MarkerSegment) for segment in segments):
+        return text
+    return "\n\n".join(segment.text for segment in segments if isinstance(segment, TextSegment))
+
+
+def fenced_spans(text: str) -> tuple[tuple[int, int], ...]:
+    """Start and end offsets of the code fences in ``text``, fence lines included; an open fence reaches to the end."""
+    return tuple((start, end) for start, end, _ in _fences(text))
+
+
+def open_fence(text: str) -> str:
+    """The fence that would close the one ``text`` leaves open, empty if it leaves none."""
+    fence = ""
+    for _, _, still_open in _fences(text):
+        fence = still_open
+    return fence
+
+
+def inside(spans: Sequence[tuple[int, int]], offset: int) -> bool:
+    """Whether ``offset`` lies in one of ``spans`` (ascending, not overlapping)."""
+    before = bisect_right(spans, offset, key=lambda span: span[0])
+    return before > 0 and offset < spans[before - 1][1]
+
+
+def _markers(text: str) -> Iterator[re.Match[str]]:
+    if _TELLTALE not in text:
+        return
+    spans = fenced_spans(text)
+    for match in _MARKER_LINE.finditer(text):
+        if not inside(spans, match.start()):
+            yield match
+
+
+def _fences(text: str) -> Iterator[tuple[int, int, str]]:
+    """Each fence as start, end, and the characters that would close it (empty when it is closed)."""
+    if "```" not in text and "~~~" not in text:
+        return
+    start = 0
+    fence = ""
+    for match in _FENCE_LINE.finditer(text):
+        run, rest = match.group(1), match.group(2)
+        if not fence:
+            if run[0] == "`" and "`" in rest:
+                continue  # inline code, not a fence
+            start, fence = match.start(), run
+        elif run[0] == fence[0] and len(run) >= len(fence) and not rest.strip():
+            yield start, match.end(), ""
+            fence = ""
+    if fence:
+        yield start, len(text), fence
+
+
+def _add_text(segments: list[Segment], text: str) -> None:
+    # Only whole blank lines go: they belong to the markers; indentation and inner white space are the author's.
+    trimmed = re.sub(r"\A(?:[ \t\r]*\n)+", "", text).rstrip()
+    if trimmed:
+        segments.append(TextSegment(trimmed))
