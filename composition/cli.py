@@ -133,13 +133,18 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _simulate(options: argparse.Namespace) -> int:
-    from openrouter_pipe.adapters.simulator import SimulatorConfig, serve_forever
+    from openrouter_pipe.adapters.simulator.config import SimulatorConfig, find_schema
+    from openrouter_pipe.adapters.simulator.server import serve_forever
 
     if options.schema is not None and not options.schema.is_file():
         _complain(f"--schema {options.schema}: there is no such file")
         return 2
-    serve_forever(options.host, options.port, SimulatorConfig(schema_path=options.schema))
-    return 0
+    config = SimulatorConfig(schema_path=options.schema or find_schema())
+    try:
+        return serve_forever(options.host, options.port, config, announce=_announce)
+    except OSError as error:
+        _complain(f"{options.host}:{options.port} cannot be used: {error.strerror}; choose another with --port")
+        return 1
 
 
 def _bundle(options: argparse.Namespace) -> int:
@@ -163,6 +168,11 @@ def _valves(options: argparse.Namespace) -> int:
         return 1
     sys.stdout.write(document)
     return 0
+
+
+def _announce(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def _complain(text: str) -> None:

@@ -45,7 +45,7 @@ class PipeContainer(containers.DeclarativeContainer):
     metrics = providers.Singleton(NullMetrics)
     codec = providers.Singleton(OpenRouterItemCodec)
     clients = providers.Singleton(HttpClients, transport_factory=transport_factory)
-    provider = providers.Singleton(OpenRouterProvider, clients, clock)
+    provider = providers.Singleton(OpenRouterProvider, clients)
     catalog_source = providers.Singleton(OpenRouterCatalog, clients)
     store = providers.Singleton(SqlArtifactStore, environment)
     policies = providers.Factory(functools.partial, turn_policies, pipe_id=pipe_id)

@@ -22,7 +22,9 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from openrouter_pipe.adapters.simulator import SimulatorServer, create_app
+from openrouter_pipe.adapters.simulator.app import create_app
+from openrouter_pipe.adapters.simulator.config import SimulatorConfig, find_schema
+from openrouter_pipe.adapters.simulator.server import SimulatorServer
 from openrouter_pipe.adapters.terminal import printable
 
 FUNCTION_ID: Final = "openrouter"
@@ -125,7 +127,9 @@ async def run(bundle: Path, console: Console, *, interactive: bool) -> int:
     async with contextlib.AsyncExitStack() as stack:
         valves: dict[str, str] = {}
         if not key:
-            server = await stack.enter_async_context(SimulatorServer(create_app()))
+            server = await stack.enter_async_context(
+                SimulatorServer(create_app(SimulatorConfig(schema_path=find_schema())))
+            )
             valves = {"BASE_URL": server.url, "API_KEY": "sk-or-simulated"}
             console.print(f"OPENROUTER_API_KEY is not set: a simulated OpenRouter answers at {server.url}.")
         console.print(f"Loading {bundle} as Open WebUI would ...")

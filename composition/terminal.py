@@ -13,7 +13,8 @@ from dependency_injector import providers
 from rich.console import Console
 
 from openrouter_pipe.adapters.memory.artifacts import MemoryArtifactStore
-from openrouter_pipe.adapters.simulator import SimulatorTransport, create_app
+from openrouter_pipe.adapters.simulator.app import create_app
+from openrouter_pipe.adapters.simulator.transport import SimulatorTransport
 from openrouter_pipe.adapters.terminal import JsonRenderer, LiveRenderer, TerminalChat
 from openrouter_pipe.adapters.terminal.chat import models_table
 from openrouter_pipe.composition.pipe import PipeContainer
