@@ -148,10 +148,9 @@ def _simulate(options: argparse.Namespace) -> int:
 
 
 def _bundle(options: argparse.Namespace) -> int:
-    from openrouter_pipe.composition.bundle import write_bundle
+    from openrouter_pipe.composition import bundle
 
-    write_bundle(options.output)
-    return 0
+    return bundle.main(["--output", str(options.output)])
 
 
 def _valves(options: argparse.Namespace) -> int:
