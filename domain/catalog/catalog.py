@@ -1,0 +1,104 @@
+"""The list of models, and finding the one that a name means.
+
+Names come in the provider's spelling (``vendor/slug``), in the display spelling (``vendor.slug``), with the host's prefix
+or without, in any case, dated or not, with variants and presets. Every id of the catalogue maps back to exactly itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attrs import evolve, frozen
+
+from openrouter_pipe.domain.catalog import ids
+from openrouter_pipe.ports.catalog import Capabilities, ModelCard
+
+_PRESET_CAPABILITIES = Capabilities(tools=True)  # what a bare preset can do is known upstream only
+
+
+@frozen
+class ResolvedModel:
+    """A model that was asked for: the name as given, its card, and the id that is sent (variant and preset included)."""
+
+    requested: str
+    card: ModelCard
+    api_id: str
+
+
+class Catalog:
+    """An immutable list of models with indices over their names."""
+
+    def __init__(self, cards: Iterable[ModelCard]) -> None:
+        by_id: dict[str, ModelCard] = {}
+        for card in cards:
+            by_id.setdefault(card.id, card)
+        self._by_id = by_id
+        self._by_key: dict[str, ModelCard] = {}
+        self._by_undated_key: dict[str, ModelCard] = {}
+        self._by_canonical_key: dict[str, ModelCard] = {}
+        for card in sorted(by_id.values(), key=lambda card: card.id):
+            self._index(card)
+
+    @property
+    def cards(self) -> tuple[ModelCard, ...]:
+        """All models, in the order in which they came, each id once."""
+        return tuple(self._by_id.values())
+
+    def resolve(self, name: str, host_prefix: str = "") -> ResolvedModel | None:
+        """The model that ``name`` means, or None.
+
+        An exact id wins, then any spelling, then the newest dated entry of an undated name, then the provider's
+        permanent slug, then the base model of a variant. A bare preset resolves to a card of its own, because which
+        model it names is known upstream only.
+        """
+        for candidate in dict.fromkeys((ids.without_prefix(name.strip(), host_prefix), name.strip())):
+            parsed = ids.parse(candidate)
+            if not parsed.base:
+                if parsed.preset:
+                    return ResolvedModel(name, _preset_card(parsed.preset), f"@preset/{parsed.preset}")
+                continue
+            found = self._find(parsed.base)
+            if found is not None:
+                card, api_id = found
+                return ResolvedModel(name, card, f"{api_id}@preset/{parsed.preset}" if parsed.preset else api_id)
+        return None
+
+    def _index(self, card: ModelCard) -> None:
+        self._by_key.setdefault(ids.lookup_key(card.id), card)
+        bare = ids.undated(card.id)
+        if bare != card.id:
+            known = self._by_undated_key.get(key := ids.lookup_key(bare))
+            if known is None or (card.created, card.id) > (known.created, known.id):
+                self._by_undated_key[key] = card
+        if card.canonical_slug:
+            self._by_canonical_key.setdefault(ids.lookup_key(card.canonical_slug), card)
+
+    def _find(self, base: str) -> tuple[ModelCard, str] | None:
+        """The card of a name without preset, and what to send for it."""
+        suffixes = ""
+        while True:
+            key = ids.lookup_key(base)
+            card = (
+                self._by_id.get(base)
+                or self._by_key.get(key)
+                or self._by_undated_key.get(key)
+                or self._by_canonical_key.get(key)
+            )
+            if card is not None:
+                return card, card.id + suffixes
+            base, variant = ids.split_variant(base)
+            if not variant:
+                return None
+            suffixes = f":{variant}{suffixes}"
+
+
+def as_offered(resolved: ResolvedModel) -> ModelCard:
+    """The card as it is listed: a variant or preset without an entry of its own appears under the id that is sent."""
+    if resolved.api_id == resolved.card.id:
+        return resolved.card
+    extra = resolved.api_id.removeprefix(resolved.card.id)
+    return evolve(resolved.card, id=resolved.api_id, name=f"{resolved.card.name} ({extra.lstrip(':@')})")
+
+
+def _preset_card(slug: str) -> ModelCard:
+    return ModelCard(id=f"@preset/{slug}", name=f"Preset {slug}", capabilities=_PRESET_CAPABILITIES)

@@ -1,0 +1,162 @@
+"""Keeping the catalogue fresh: one fetch in flight, back-off after failures, the last good list served meanwhile.
+
+Theory of operation: a caller never waits while there is a list, however old. Only when there has never been one does it
+await the single fetch in flight. A failure is remembered with the time of the next try; a chat request (``insist``)
+may try before that time, so that a bad warm-up locks nobody out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+from attrs import frozen
+
+from openrouter_pipe.domain.catalog.cards import read_card
+from openrouter_pipe.domain.catalog.catalog import Catalog
+from openrouter_pipe.ports.catalog import CatalogSource
+from openrouter_pipe.ports.provider import Connection, FaultKind, ProviderError, ProviderFault
+from openrouter_pipe.ports.runtime import Clock
+from openrouter_pipe.ports.settings import Secret
+
+_log = logging.getLogger(__name__)
+
+_FIRST_DELAY: Final = 5.0
+_MOST_DOUBLINGS: Final = 5
+_LONGEST_RETRY_AFTER: Final = 86_400.0  # a provider may ask for patience, not for ever
+_EMPTY: Final = Catalog(())
+
+
+class CatalogUnavailableError(Exception):
+    """There is no catalogue and the attempt to get one failed; carries the fault."""
+
+    def __init__(self, fault: ProviderFault) -> None:
+        super().__init__(f"{fault.kind.value}: {fault.message}")
+        self.fault = fault
+
+
+@frozen
+class _Origin:
+    """What a list depends on; a change of either makes it stale at once."""
+
+    base_url: str
+    api_key: Secret
+
+
+class CatalogService:
+    """Owns the list and its refreshing; one per composition, shared by all turns."""
+
+    def __init__(self, source: CatalogSource, clock: Clock) -> None:
+        self._source = source
+        self._clock = clock
+        self._catalog: Catalog | None = None
+        self._origin: _Origin | None = None
+        self._fetched_at = 0.0
+        self._fault: ProviderFault | None = None
+        self._failed_origin: _Origin | None = None
+        self._failures = 0
+        self._retry_at = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    async def current(self, connection: Connection, refresh_seconds: float, *, insist: bool = False) -> Catalog:
+        """The list, at most ``refresh_seconds`` old where that is possible.
+
+        Without any list and in back-off: an empty one, or another attempt when ``insist``.
+
+        Raises:
+            CatalogUnavailableError: ``insist``, there is no list and the attempt failed.
+        """
+        origin = _Origin(connection.base_url, connection.api_key)
+        if self._is_fresh(origin, refresh_seconds):
+            return self._catalog or _EMPTY
+        task = self._in_flight()
+        if task is None and (self._may_try(origin) or (insist and self._catalog is None)):
+            task = self._start(connection, origin, refresh_seconds)
+        if self._catalog is not None:
+            return self._catalog
+        if task is None:
+            return _EMPTY
+        await asyncio.wait({task})
+        return self._outcome(insist=insist)
+
+    def age(self) -> float | None:
+        """Seconds since the list was fetched; None when there is none."""
+        return None if self._catalog is None else self._clock.monotonic() - self._fetched_at
+
+    async def close(self) -> None:
+        """Cancel a running refresh and wait for its end."""
+        task, self._task = self._task, None
+        if task is not None and not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+
+    def _is_fresh(self, origin: _Origin, refresh_seconds: float) -> bool:
+        age = self.age()
+        return age is not None and self._origin == origin and age < refresh_seconds
+
+    def _may_try(self, origin: _Origin) -> bool:
+        return self._failed_origin != origin or self._clock.monotonic() >= self._retry_at
+
+    def _in_flight(self) -> asyncio.Task[None] | None:
+        task = self._task
+        if task is None or task.done() or task.get_loop() is not asyncio.get_running_loop():
+            return None  # a task of a loop that is gone will never end
+        return task
+
+    def _start(self, connection: Connection, origin: _Origin, refresh_seconds: float) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(self._refresh(connection, origin, refresh_seconds))
+        task.add_done_callback(_report_crash)
+        self._task = task
+        return task
+
+    async def _refresh(self, connection: Connection, origin: _Origin, refresh_seconds: float) -> None:
+        settled = False
+        try:
+            entries = await self._source.fetch(connection)
+            catalog = Catalog(card for card in map(read_card, entries) if card is not None)
+            settled = bool(catalog.cards)
+            if settled:
+                self._catalog, self._origin, self._fetched_at = catalog, origin, self._clock.monotonic()
+                self._fault, self._failed_origin, self._failures = None, None, 0
+        except ProviderError as error:
+            self._failed(error.fault, origin, refresh_seconds)
+            settled = True
+        except asyncio.CancelledError:
+            settled = True
+            raise
+        finally:
+            if not settled:  # also when the source crashed, so that a fault of ours starts no storm of requests
+                fault = ProviderFault(FaultKind.MALFORMED, "the catalogue holds no readable model")
+                self._failed(fault, origin, refresh_seconds)
+
+    def _failed(self, fault: ProviderFault, origin: _Origin, refresh_seconds: float) -> None:
+        self._failures = self._failures + 1 if self._failed_origin == origin else 1
+        delay = min(_FIRST_DELAY * 2.0 ** min(self._failures - 1, _MOST_DOUBLINGS), refresh_seconds)
+        if fault.retry_after is not None:
+            delay = max(delay, min(fault.retry_after, _LONGEST_RETRY_AFTER))
+        self._retry_at = self._clock.monotonic() + delay
+        self._fault, self._failed_origin = fault, origin
+        _log.warning(
+            "The model catalogue could not be fetched (%s%s: %s); failure %d in a row, next attempt in %.0f s; %s",
+            fault.kind.value,
+            "" if fault.status is None else f" {fault.status}",
+            fault.message[:200],
+            self._failures,
+            delay,
+            "no models until then: check BASE_URL, the API key and the network"
+            if self._catalog is None
+            else "the last good catalogue stays in use",
+        )
+
+    def _outcome(self, *, insist: bool) -> Catalog:
+        if self._catalog is not None:
+            return self._catalog
+        if not insist:
+            return _EMPTY
+        raise CatalogUnavailableError(self._fault or ProviderFault(FaultKind.CONNECTION, "no catalogue was fetched"))
+
+
+def _report_crash(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("Reading the model catalogue failed unexpectedly: %s", type(error).__name__, exc_info=error)

@@ -1,0 +1,20 @@
+"""How long the answer may get."""
+
+from __future__ import annotations
+
+from openrouter_pipe.domain.shaping import values
+from openrouter_pipe.domain.shaping.policy import ShapingPolicy
+from openrouter_pipe.domain.shaping.values import Warn
+from openrouter_pipe.ports.catalog import ModelCard
+from openrouter_pipe.ports.json import JsonObject
+
+_SPELLINGS = ("max_output_tokens", "max_completion_tokens", "max_tokens")
+
+
+def choose_max_output_tokens(parameters: JsonObject, card: ModelCard, policy: ShapingPolicy, warn: Warn) -> int | None:
+    """The caller's limit in any spelling, newest first; else the model's maximum where the operator wants that."""
+    for name in _SPELLINGS:
+        limit = values.take(parameters, name, values.integer, warn)
+        if isinstance(limit, int):
+            return limit
+    return card.max_output_tokens if policy.use_model_max_output_tokens else None

@@ -1,0 +1,242 @@
+"""Freshness of the catalogue: single flight, back-off, last good list, how often it is fetched."""
+
+import asyncio
+import itertools
+import logging
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from openrouter_pipe.domain.catalog.service import CatalogService, CatalogUnavailableError
+from openrouter_pipe.ports.json import JsonObject
+from openrouter_pipe.ports.provider import Connection, FaultKind, ProviderError, ProviderFault
+from openrouter_pipe.ports.settings import Secret
+
+HERE = Connection("https://here/api/v1", Secret("k"), "", "")
+MODELS = ({"id": "a/b"}, {"id": "a/c"})
+Answer = tuple[JsonObject, ...] | ProviderFault | Exception
+
+
+class HandClock:
+    """Time that the test moves."""
+
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def now(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    async def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+class Source:
+    """Answers as told, counts, and can be held back."""
+
+    def __init__(self, answer: Answer = MODELS) -> None:
+        self.answer = answer
+        self.fetches = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def fetch(self, connection: Connection) -> tuple[JsonObject, ...]:
+        self.fetches += 1
+        await self.gate.wait()
+        if isinstance(self.answer, ProviderFault):
+            raise ProviderError(self.answer)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+FAULT = ProviderFault(FaultKind.STATUS, "down", 503)
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def build(answer: Answer = MODELS) -> tuple[CatalogService, Source, HandClock]:
+    source, clock = Source(answer), HandClock()
+    return CatalogService(source, clock), source, clock
+
+
+async def test_fresh_for_the_period_then_served_stale_while_one_refresh_runs() -> None:
+    service, source, clock = build()
+    assert service.age() is None
+    first = await service.current(HERE, 60)
+    assert [card.id for card in first.cards] == ["a/b", "a/c"]
+    clock.seconds += 59
+    assert await service.current(HERE, 60) is first
+    assert (source.fetches, service.age()) == (1, 59)
+    clock.seconds += 1
+    source.gate.clear()
+    source.answer = ({"id": "a/new"},)
+    for _ in range(10):
+        assert await service.current(HERE, 60) is first  # at once, however long the refresh takes
+        await settle()
+    assert source.fetches == 2
+    source.gate.set()
+    await settle()
+    assert [card.id for card in (await service.current(HERE, 60)).cards] == ["a/new"]
+
+
+async def test_the_first_fetch_is_shared_and_survives_a_waiter_that_leaves() -> None:
+    service, source, _ = build()
+    source.gate.clear()
+    waiters = [asyncio.create_task(service.current(HERE, 60, insist=insist)) for insist in (True, False, True)]
+    await settle()
+    waiters[0].cancel()
+    await settle()
+    source.gate.set()
+    results = await asyncio.gather(*waiters, return_exceptions=True)
+    assert isinstance(results[0], asyncio.CancelledError)
+    assert results[1] is results[2]
+    assert source.fetches == 1
+
+
+async def test_failures_back_off_with_one_warning_each_and_keep_the_last_list(caplog: pytest.LogCaptureFixture) -> None:
+    service, source, clock = build()
+    good = await service.current(HERE, 3600)
+    clock.seconds += 3600
+    source.answer = FAULT
+    waits = []
+    with caplog.at_level(logging.WARNING):
+        for failure in range(1, 9):
+            start = clock.seconds
+            while source.fetches == failure:
+                assert await service.current(HERE, 3600, insist=True) is good
+                await settle()
+                clock.seconds += 1 if source.fetches == failure else 0
+            waits.append(clock.seconds - start)
+    assert waits == [0, 5, 10, 20, 40, 80, 160, 160]
+    assert len(caplog.records) == 8
+    assert "last good" in caplog.text
+    source.answer = MODELS
+    clock.seconds += 160
+    await service.current(HERE, 3600)
+    await settle()
+    assert service.age() == 0
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "refresh", "wait"),
+    [(30.0, 3600, 30.0), (1.0, 3600, 5.0), (None, 3, 3), (120.0, 60, 120.0), (1e12, 60, 86400.0), (-5.0, 60, 5.0)],
+)
+async def test_retry_after_and_refresh_period_bound_the_back_off(
+    retry_after: float | None, refresh: float, wait: float
+) -> None:
+    service, source, clock = build(ProviderFault(FaultKind.STATUS, "slow", 429, retry_after=retry_after))
+    assert (await service.current(HERE, refresh)).cards == ()
+    clock.seconds += wait - 0.5
+    assert (await service.current(HERE, refresh)).cards == ()
+    assert source.fetches == 1
+    clock.seconds += 0.5
+    await service.current(HERE, refresh)
+    assert source.fetches == 2
+
+
+async def test_warm_up_failure_does_not_lock_everybody_out(caplog: pytest.LogCaptureFixture) -> None:
+    service, source, _ = build(FAULT)
+    with caplog.at_level(logging.WARNING):
+        assert (await service.current(HERE, 3600)).cards == ()
+    assert "BASE_URL" in caplog.text
+    with pytest.raises(CatalogUnavailableError) as raised:
+        await service.current(HERE, 3600, insist=True)
+    assert raised.value.fault is FAULT
+    source.answer = MODELS
+    assert (await service.current(HERE, 3600, insist=True)).cards
+
+
+@pytest.mark.parametrize("answer", [(), ({"name": "no id"},)])
+async def test_a_list_without_models_is_a_failure(answer: Answer) -> None:
+    service, source, clock = build()
+    good = await service.current(HERE, 60)
+    clock.seconds += 60
+    source.answer = answer
+    await service.current(HERE, 60)
+    await settle()
+    assert await service.current(HERE, 60) is good
+
+
+async def test_another_address_or_key_is_fetched_at_once() -> None:
+    service, source, _ = build()
+    await service.current(HERE, 3600)
+    other = Connection("https://there/api/v1", Secret("k"), "", "")
+    await service.current(other, 3600)
+    await settle()
+    await service.current(other, 3600)
+    assert source.fetches == 2
+    await service.current(Connection(other.base_url, Secret("new"), "", ""), 3600)
+    await settle()
+    assert source.fetches == 3
+
+
+async def test_a_key_put_right_is_tried_without_waiting() -> None:
+    service, source, _ = build(ProviderFault(FaultKind.STATUS, "no key", 401))
+    assert (await service.current(HERE, 3600)).cards == ()
+    source.answer = MODELS
+    assert (await service.current(Connection(HERE.base_url, Secret("right"), "", ""), 3600)).cards
+
+
+async def test_a_crash_of_the_source_is_reported_and_backs_off(caplog: pytest.LogCaptureFixture) -> None:
+    service, source, _ = build(RuntimeError("bug"))
+    for _ in range(3):
+        assert (await service.current(HERE, 60)).cards == ()
+    await settle()
+    assert source.fetches == 1
+    assert "RuntimeError" in caplog.text
+
+
+async def test_close_ends_the_refresh_and_the_wait() -> None:
+    service, source, _ = build()
+    source.gate.clear()
+    waiter = asyncio.create_task(service.current(HERE, 60, insist=True))
+    await settle()
+    await service.close()
+    with pytest.raises(CatalogUnavailableError):
+        await waiter
+    await service.close()
+    assert len(asyncio.all_tasks()) == 1
+
+
+def hourly(answer: Answer, refresh: float, every: float) -> int:
+    async def run() -> int:
+        service, source, clock = build(answer)
+        for _ in range(int(3600 / every)):
+            await service.current(HERE, refresh)
+            await settle()
+            clock.seconds += every
+        return source.fetches
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize(("answer", "most"), [(MODELS, 1), (FAULT, 27), (RuntimeError("bug"), 27)])
+def test_refetch_storm_fetch_count_per_hour(answer: Answer, most: int) -> None:
+    assert 1 <= hourly(answer, 3600, 1.0) <= most
+
+
+@given(st.lists(st.tuples(st.booleans(), st.floats(0, 400)), max_size=40))
+def test_never_more_than_one_fetch_between_two_allowed_times(steps: list[tuple[bool, float]]) -> None:
+    async def run() -> None:
+        service, source, clock = build()
+        seen: list[float] = []
+        for healthy, pause in steps:
+            source.answer = MODELS if healthy else FAULT
+            before = source.fetches
+            catalog = await service.current(HERE, 60)
+            await settle()
+            assert source.fetches - before <= 1
+            seen += [clock.seconds] * (source.fetches - before)
+            assert catalog.cards or not healthy or service.age() is None or service.age() == 0
+            clock.seconds += pause
+        assert all(later - earlier >= 5 for earlier, later in itertools.pairwise(seen))
+
+    asyncio.run(run())
