@@ -1,0 +1,252 @@
+"""`ResponsesProvider` over HTTP: one request, one answer, streamed or whole, on either endpoint.
+
+No retries, no judgement, no queues. Pulling an event pulls bytes, so that a consumer that does not pull lets the socket's
+own flow control hold the provider back; what is buffered is one read, and of decoded events one wire event's worth. That
+satisfies every value of the queue-size settings (there is no queue that could fill up and stall), and the order of events
+is the order of bytes by construction, whatever the number of decoders.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+from contextlib import aclosing, suppress
+from types import ModuleType
+from typing import Any, Final, Protocol
+
+import httpx
+
+from openrouter_pipe.adapters.openrouter import chat, faults, responses
+from openrouter_pipe.adapters.openrouter.chat_reader import ChatReader
+from openrouter_pipe.adapters.openrouter.client import ClosedEarlyError, HttpClients, Limits, read_bounded
+from openrouter_pipe.adapters.openrouter.request import address, headers
+from openrouter_pipe.adapters.openrouter.responses_reader import ResponsesReader
+from openrouter_pipe.adapters.openrouter.sse import SseDecoder
+from openrouter_pipe.adapters.openrouter.wirejson import Wire, dumps, loads
+from openrouter_pipe.ports.items import AudioPart, FilePart, ImagePart, MessageItem, VideoPart
+from openrouter_pipe.ports.provider import (
+    Connection,
+    Endpoint,
+    ProviderError,
+    ProviderEvent,
+    ProviderRequest,
+)
+
+_LOG = logging.getLogger(__name__)
+
+THREAD_BYTES: Final = 64 * 1024
+"""From this size on an event is decoded in a thread."""
+
+_ERROR_BODY_BYTES: Final = 64 * 1024
+_WHOLE_BODY_BYTES: Final = 256 * 1024 * 1024
+_DRAIN_SECONDS: Final = 0.2
+_WARN_SECONDS: Final = 30.0
+_SSE_STARTS: Final = (b"d", b":", b"e", b"i", b"r")
+
+
+class _Reader(Protocol):
+    finished: bool
+
+    def read(self, event: Wire) -> Iterable[ProviderEvent]: ...
+
+    def whole(self, answer: Wire) -> Iterator[ProviderEvent]: ...
+
+    def done(self) -> None: ...
+
+    def end(self) -> Iterable[ProviderEvent]: ...
+
+
+class OpenRouterProvider:
+    """OpenRouter's two endpoints behind one port. ``now`` is the wall clock in epoch seconds (for Retry-After dates)."""
+
+    def __init__(self, clients: HttpClients, now: Callable[[], float] = time.time) -> None:
+        self._clients = clients
+        self._now = now
+        self._warned_at = float("-inf")
+
+    async def stream(self, request: ProviderRequest, connection: Connection) -> AsyncGenerator[ProviderEvent, None]:
+        """Run one round; see `ResponsesProvider.stream`."""
+        wire: ModuleType = chat if request.endpoint is Endpoint.CHAT_COMPLETIONS else responses
+        url = address(connection.base_url, wire.PATH)
+        sent_headers = headers(request, connection)
+        content = await _rendered(wire, request)
+        async with self._clients.lease() as client:
+            limits = Limits(connection, url, request.model)
+            outgoing = client.build_request("POST", url, headers=sent_headers, content=content, timeout=limits.timeout)
+            response = await limits.wait(client.send(outgoing, stream=True))
+            try:
+                chunks = response.aiter_bytes()
+                context = faults.Context(now=self._now(), model=request.model, headers=response.headers)
+                if response.status_code >= 300:
+                    body, _ = await read_bounded(chunks, limits, _ERROR_BODY_BYTES)
+                    raise ProviderError(faults.from_status(response.status_code, body, context))
+                reader: _Reader = ChatReader(context) if wire is chat else ResponsesReader(context)
+                first, shape = await _peek(response, chunks, limits)
+                if shape == "sse":
+                    async with aclosing(self._events(first, chunks, reader, limits, connection)) as events:
+                        async for event in events:
+                            yield event
+                elif shape == "json":
+                    for event in await _whole(first, chunks, reader, limits, context):
+                        yield event
+                else:
+                    body, _ = await read_bounded(chunks, limits, _ERROR_BODY_BYTES)
+                    message = "the answer is neither a stream of events nor JSON"
+                    raise ProviderError(
+                        faults.malformed(message, context, status=response.status_code, body=first + body)
+                    )
+                await _drain(chunks)
+            finally:
+                await response.aclose()
+
+    async def _events(
+        self,
+        first: bytes,
+        chunks: AsyncIterator[bytes],
+        reader: _Reader,
+        limits: Limits,
+        connection: Connection,
+    ) -> AsyncGenerator[ProviderEvent, None]:
+        """The events of a stream.
+
+        Small events are decoded where they are: the hop to a thread costs fifty times what decoding them does. Large
+        ones (`THREAD_BYTES`) go to a thread, one after the other. orjson holds the interpreter's lock while it parses
+        (about 0.7 ms a megabyte), so that the gain is modest: other turns get their say before and after each of them,
+        and the slow second parse of broken or odd JSON never runs on the loop.
+        """
+        decoder = SseDecoder()
+        seen = False
+        chunk: bytes | None = first
+        while chunk is not None:
+            payloads = decoder.feed(chunk)
+            if len(payloads) > connection.event_queue_warn_size:
+                self._warn(len(payloads))
+            for data in payloads:
+                event = _parsed(data) if len(data) < THREAD_BYTES else await asyncio.to_thread(_parsed, data)
+                for found in _read(reader, event, len(data)):
+                    seen = True
+                    yield found
+                if reader.finished:
+                    return
+            if decoder.done:
+                break
+            limits.check()
+            try:
+                chunk = await limits.wait(anext(chunks, None))
+            except ClosedEarlyError:
+                if seen:
+                    break  # an end like any other early end: the reader judges whether the answer is whole
+                raise
+        if decoder.done:
+            reader.done()
+        for data in decoder.finish():
+            for found in _read(reader, _parsed(data), len(data)):
+                yield found
+        for found in reader.end():
+            yield found
+
+    def _warn(self, waiting: int) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._warned_at >= _WARN_SECONDS:
+            self._warned_at = now
+            _LOG.warning(
+                "%d events of one stream are waiting to be read; the consumer is slower than the model", waiting
+            )
+
+
+async def _rendered(wire: ModuleType, asked: ProviderRequest) -> bytes:
+    """The request's body. Attachments make it large: then a thread renders it."""
+
+    def render() -> bytes:
+        return dumps(wire.body(asked))
+
+    try:
+        return render() if _attached(asked) < THREAD_BYTES else await asyncio.to_thread(render)
+    except ValueError as exc:
+        context = faults.Context(now=0.0, model=asked.model)
+        raise ProviderError(faults.malformed(f"the request {exc}", context)) from None
+
+
+def _attached(asked: ProviderRequest) -> int:
+    size = 0
+    for item in asked.input:
+        for part in item.parts if isinstance(item, MessageItem) else ():
+            match part:
+                case ImagePart(url=data) | VideoPart(url=data) | AudioPart(data=data):
+                    size += len(data)
+                case FilePart(data_url=str() as data):
+                    size += len(data)
+                case _:
+                    pass
+    return size
+
+
+async def _peek(response: httpx.Response, chunks: AsyncIterator[bytes], limits: Limits) -> tuple[bytes, str]:
+    """The first bytes that are not blank, and whether they begin a stream (sse), one object (json) or neither.
+
+    What the server sends counts, not what was asked: a streamed request may be answered whole, with an error in a 200,
+    or by a gateway's page.
+    """
+    first = b""
+    while True:
+        limits.check()
+        chunk = await limits.wait(anext(chunks, None))
+        first += chunk or b""
+        start = first.lstrip()[:1]
+        if start or chunk is None:
+            break
+    if start == b"{":
+        return first, "json"
+    if "event-stream" in response.headers.get("content-type", ""):
+        return first, "sse"
+    return first, "sse" if start in _SSE_STARTS else "other"
+
+
+async def _whole(
+    first: bytes, chunks: AsyncIterator[bytes], reader: _Reader, limits: Limits, context: faults.Context
+) -> list[ProviderEvent]:
+    rest, complete = await read_bounded(chunks, limits, _WHOLE_BODY_BYTES)
+    body = first + rest
+    answer: Any = None
+    if complete:
+        with suppress(ValueError):
+            answer = loads(body) if len(body) < THREAD_BYTES else await asyncio.to_thread(loads, body)
+    if not isinstance(answer, dict):
+        cut = body[: faults.BODY_LIMIT]
+        raise ProviderError(faults.malformed("the answer is not complete JSON", context, status=200, body=cut))
+    try:
+        return list(reader.whole(answer))
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        message = f"the answer does not have the documented shape ({type(exc).__name__})"
+        raise ProviderError(faults.malformed(message, context, status=200)) from None
+
+
+def _parsed(data: bytes) -> Any:
+    """The JSON of an event; None if it is none, which is logged by size only (the content is somebody's chat)."""
+    try:
+        return loads(data)
+    except ValueError:
+        _LOG.warning("skipped an event of %d bytes that is not JSON in UTF-8", len(data))
+        return None
+
+
+def _read(reader: _Reader, event: Any, size: int) -> Iterable[ProviderEvent]:
+    if not isinstance(event, dict):
+        if event is not None:
+            _LOG.warning("skipped an event of %d bytes that is not a JSON object", size)
+        return ()
+    try:
+        return reader.read(event)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as exc:
+        _LOG.warning("skipped an event of %d bytes without the documented shape (%s)", size, type(exc).__name__)
+        return ()
+
+
+async def _drain(chunks: AsyncIterator[bytes]) -> None:
+    """Read the few bytes after the answer, so that the connection can serve the next request; not for long."""
+    with suppress(TimeoutError, httpx.HTTPError, httpx.StreamError, OSError):
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            while await anext(chunks, None) is not None:
+                pass

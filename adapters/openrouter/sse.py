@@ -1,0 +1,108 @@
+"""Server-sent events, decoded without I/O: bytes in, the data of whole events out.
+
+No JSON, no event types: those are the wires' business. ``event:``, ``id:`` and ``retry:`` lines are ignored because
+OpenRouter sends none and every payload names its own type.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+_PREFIX: Final = b"data: "
+_PREFIX_LENGTH: Final = len(_PREFIX)
+_END: Final = b"\n\n"
+_DONE: Final = b"[DONE]"
+_DONE_SLACK: Final = 16
+_BOM: Final = b"\xef\xbb\xbf"
+
+
+class SseDecoder:
+    """Incremental decoder of one stream.
+
+    Bytes may be split anywhere, inside characters and line ends included; lines end with LF, CRLF or CR; there is no
+    limit on the length of a line. Time is linear in the number of bytes: a piece of an unfinished event is put aside
+    once and joined once, so that a data URL of many megabytes costs no more per byte than a small event.
+
+    ``done`` turns True at ``[DONE]``; what follows it is ignored.
+    """
+
+    __slots__ = ("_after_cr", "_pending", "_started", "_tail", "done")
+
+    def __init__(self) -> None:
+        self.done = False
+        self._pending: list[bytes] = []
+        self._tail = b""
+        self._after_cr = False
+        self._started = False
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take the next bytes; returns the data of every event that they complete, in order."""
+        if self.done or not data:
+            return []
+        if b"\r" in data or self._after_cr:
+            data = self._unify_line_ends(data)
+            if not data:
+                return []
+        # A line end that closed the last read may be half of an event's end: it is looked at again with the new bytes.
+        if self._tail:
+            data = self._tail + data
+            self._tail = b""
+        if _END not in data:
+            self._put_aside(data)
+            return []
+        blocks = data.split(_END)
+        rest = blocks.pop()
+        if self._pending:
+            self._pending.append(blocks[0])
+            blocks[0] = b"".join(self._pending)
+            self._pending.clear()
+        if rest:
+            self._put_aside(rest)
+        return self._payloads(blocks)
+
+    def finish(self) -> list[bytes]:
+        """The stream is over: the data of a last event that lacks its blank line, if there is one."""
+        rest = b"".join(self._pending)
+        self._pending.clear()
+        self._tail = b""
+        return [] if self.done or not rest else self._payloads([rest])
+
+    def _put_aside(self, data: bytes) -> None:
+        if data.endswith(b"\n"):
+            data, self._tail = data[:-1], b"\n"
+        self._pending.append(data)
+
+    def _payloads(self, blocks: list[bytes]) -> list[bytes]:
+        if not self._started:
+            self._started = True
+            blocks[0] = blocks[0].removeprefix(_BOM)
+        payloads: list[bytes] = []
+        for block in blocks:
+            plain = block.startswith(_PREFIX) and b"\n" not in block
+            payload = block[_PREFIX_LENGTH:] if plain else _join_lines(block)
+            if not payload:
+                continue
+            if payload == _DONE or (len(payload) < _DONE_SLACK and payload.strip() == _DONE):
+                self.done = True
+                self._pending.clear()
+                break
+            payloads.append(payload)
+        return payloads
+
+    def _unify_line_ends(self, data: bytes) -> bytes:
+        # CR never stands inside JSON (it is escaped there), so that every one of them ends a line.
+        if self._after_cr and data.startswith(b"\n"):
+            data = data[1:]
+        self._after_cr = data.endswith(b"\r")
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
+def _join_lines(block: bytes) -> bytes:
+    """The data of an event that is more than one plain ``data: `` line."""
+    lines: list[bytes] = []
+    for line in block.split(b"\n"):
+        if line.startswith(_PREFIX):
+            lines.append(line[_PREFIX_LENGTH:])
+        elif line.startswith(b"data:"):
+            lines.append(line[5:])
+    return b"\n".join(lines)
