@@ -160,7 +160,7 @@ _BEARER_WORDS: Final = frozenset({"authentication", "authorization", "credential
 # A value behind a name: in plain quotes, in quotes escaped once (JSON inside JSON), or bare. What is redacted already is
 # left alone, so that redacting twice is redacting once.
 _QUOTED: Final = r"""(?:"(?:[^"\\\r\n]|\\.)*+"?|'(?:[^'\\\r\n]|\\.)*+'?|\\{1,4}["'](?:[^"'\\\r\n]|\\[^"'\\])*+)"""
-_VALUE_AHEAD: Final = r"""\s{0,4}+(?:b(?=["']))?(?!\\{0,4}["']?\[redacted\])"""
+_VALUE_AHEAD: Final = r"""\s{0,4}+(?:b(?=["']))?+(?!\\{0,4}["']?\[redacted\])"""
 _ASSIGNED: Final = rf"""\\{{0,4}}+["']?\s{{0,4}}+(?:=>|[:=]){_VALUE_AHEAD}"""
 _PAIRED: Final = rf"""(?:\\{{0,4}}+["']\s{{0,4}}+,|\\{{0,4}}+["']?\s{{0,4}}+(?:=>|[:=])){_VALUE_AHEAD}"""
 _CREDENTIAL_NAMES: Final = (
