@@ -1,0 +1,109 @@
+"""From the events of one turn to what the host takes: lines of a stream, a completion, or a task's plain text."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+from openrouter_pipe.adapters.openwebui.chunks import ApiChunks, ChatChunks
+from openrouter_pipe.adapters.openwebui.emitter import Emitter
+from openrouter_pipe.adapters.openwebui.failures import internal_failure
+from openrouter_pipe.adapters.openwebui.host import Host
+from openrouter_pipe.adapters.openwebui.lines import ChunkWriter, encode, error_fields
+from openrouter_pipe.adapters.openwebui.native import NativeItems
+from openrouter_pipe.adapters.openwebui.rendering import Renderer
+from openrouter_pipe.adapters.openwebui.request import (
+    MIXTURE_OF_AGENTS,
+    HostCall,
+    Surface,
+    read_task,
+    requested_model,
+    surface,
+)
+from openrouter_pipe.adapters.openwebui.whole import WholeAnswer
+from openrouter_pipe.ports.chat import ChatEvent, Failed
+from openrouter_pipe.ports.runtime import Clock, Ids
+
+_LOG = logging.getLogger(__name__)
+
+
+class Turn:
+    """Renders one turn for one call."""
+
+    def __init__(self, call: HostCall, host: Host, ids: Ids, clock: Clock) -> None:
+        self._host = host
+        self._ids = ids
+        self._clock = clock
+        self._task = read_task(call.task)
+        self._surface = Surface.API if self._task else surface(call, host)
+        self._model = requested_model(call)
+        self._emitter = Emitter(call, host)
+
+    async def stream(self, events: AsyncGenerator[ChatEvent, None]) -> AsyncGenerator[str, None]:
+        """Lines for the host, one event each. Closing this closes ``events`` at once."""
+        renderer = self._renderer()
+        async with aclosing(self._guarded(events)) as guarded:
+            async for event in guarded:
+                await self._emitter.show(event)
+                for line in renderer.lines(event):
+                    yield line
+            await self._emitter.finish()
+        for line in renderer.finish():
+            yield line
+
+    async def whole(self, events: AsyncGenerator[ChatEvent, None]) -> Any:
+        """The answer at once: text for a task, an error with its status for a program, else a completion."""
+        answer = WholeAnswer(own_tools=False)
+        async with aclosing(self._guarded(events)) as guarded:
+            async for event in guarded:
+                await self._emitter.show(event)
+                answer.add(event)
+            await self._emitter.finish()
+        if self._task and self._task.kind != MIXTURE_OF_AGENTS:
+            return answer.task_result(self._task.kind)
+        failure = answer.failure
+        if failure and self._surface is Surface.API and not self._task:
+            return _error_response(failure)
+        return answer.completion(self._ids.item_id("chatcmpl-"), self._model, self._now())
+
+    async def _guarded(self, events: AsyncGenerator[ChatEvent, None]) -> AsyncGenerator[ChatEvent, None]:
+        """The same events, ending in a failure where the core raises against its promise: text shown stays shown."""
+        seen = False
+        try:
+            async for event in events:
+                seen = True
+                yield event
+        except Exception:  # noqa: BLE001 - the edge towards the host: an exception would cost the text already shown
+            error_id = self._ids.error_id()
+            _LOG.exception("a turn broke off (error %s)", error_id)
+            yield internal_failure(error_id, partial=seen)
+        finally:
+            await events.aclose()
+
+    def _renderer(self) -> Renderer:
+        if self._surface is Surface.NATIVE:
+            return NativeItems(self._ids, self._clock, own_tools=False)
+        writer = ChunkWriter(self._ids.item_id("chatcmpl-"), self._model, self._now())
+        if self._surface is Surface.CHAT:
+            return ChatChunks(writer, own_tools=False)
+        return ApiChunks(writer, own_tools=False, closes_stream=self._host.closes_stream)
+
+    def _now(self) -> int:
+        return int(self._clock.now().timestamp())
+
+
+def _error_response(failure: Failed) -> Any:
+    """An HTTP answer with the status that fits; the bare object (which the host sends with status 200) without a host."""
+    error = {"error": error_fields(failure)}
+    try:
+        responses = importlib.import_module("starlette.responses")
+    except ImportError:
+        return error
+
+    async def body() -> AsyncGenerator[str, None]:
+        yield encode(error)
+
+    return responses.StreamingResponse(body(), status_code=failure.status, media_type="application/json")

@@ -1,0 +1,83 @@
+"""Events beside the answer: status lines, sources, notifications. Never ``execute``: no code of ours runs in a browser.
+
+The host hands out an emitter where none may be used (program calls, background tasks of 0.6.28, whose events would hit the
+visible message), so an emitter is used only for a known message of a chat and outside tasks. A failing or hanging emitter
+never costs the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, Final
+
+from openrouter_pipe.adapters.openwebui.host import Host
+from openrouter_pipe.adapters.openwebui.request import HostCall, read_identity, read_task, saved_chat
+from openrouter_pipe.ports.chat import ChatEvent, CitationsFound, Notified, StatusChanged, ToolFinished
+from openrouter_pipe.ports.items import Citation
+
+_LOG = logging.getLogger(__name__)
+_PATIENCE: Final = 10.0
+"""Seconds that one event may take before the answer goes on without it."""
+
+
+class Emitter:
+    """The host's event emitter for one call, as far as it may be used."""
+
+    def __init__(self, call: HostCall, host: Host) -> None:
+        identity = read_identity(call)
+        usable = bool(identity.chat_id and identity.message_id) and read_task(call.task) is None
+        self._emit = call.emitter if usable and callable(call.emitter) else None
+        self._sources = host.temporary_sources or saved_chat(identity.chat_id)
+        self._open_status = ""
+
+    async def show(self, event: ChatEvent) -> None:
+        """Tell the host what belongs beside the answer; other events do nothing."""
+        match event:
+            case StatusChanged(text, done, sources):
+                self._open_status = "" if done else text
+                await self._send("status", _status(text, done, [citation.url for citation in sources]))
+            case CitationsFound(citations):
+                for citation in citations:
+                    await self._source(source(citation))
+            case ToolFinished(output=output):
+                for found in output.sources:
+                    await self._source(dict(found.payload))
+            case Notified(text, severity):
+                await self._send("notification", {"type": severity.value, "content": text})
+            case _:
+                pass
+
+    async def finish(self) -> None:
+        """End a status that would shimmer forever."""
+        if self._open_status:
+            status, self._open_status = self._open_status, ""
+            await self._send("status", _status(status, True, []))
+
+    async def _source(self, data: dict[str, Any]) -> None:
+        if self._sources:
+            await self._send("source", data)
+
+    async def _send(self, kind: str, data: dict[str, Any]) -> None:
+        if self._emit is None:
+            return
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self._emit({"type": kind, "data": data})
+        except Exception as error:  # noqa: BLE001 - whatever the host's socket or database raises, the answer goes on
+            _LOG.warning("the host took no %s event: %s", kind, type(error).__name__)
+
+
+def source(citation: Citation) -> dict[str, Any]:
+    """A citation in the host's shape."""
+    title = citation.title or citation.url
+    return {
+        "source": {"name": title, "url": citation.url},
+        "document": [citation.content or title],
+        "metadata": [{"source": citation.url, "name": title, "url": citation.url}],
+    }
+
+
+def _status(text: str, done: bool, urls: list[str]) -> dict[str, Any]:
+    data: dict[str, Any] = {"description": text, "done": done}
+    return {**data, "action": "web_search", "urls": urls} if urls else data

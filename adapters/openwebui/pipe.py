@@ -1,0 +1,233 @@
+"""Class ``Pipe``: what Open WebUI calls. Everything behind it is made by the composition at the first call.
+
+Importing, making the class and making an instance do no I/O and start nothing. The host drops an old instance without a
+word when it reloads the function; the services go when the last stream that uses them has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import weakref
+from collections.abc import AsyncGenerator, Callable, Mapping
+from typing import Any, Final, Protocol
+
+from pydantic import BaseModel
+
+from openrouter_pipe.adapters.openwebui.answering import Turn
+from openrouter_pipe.adapters.openwebui.failures import configuration_failure, internal_failure
+from openrouter_pipe.adapters.openwebui.files import HostFileStore
+from openrouter_pipe.adapters.openwebui.host import Host, detect, function_id
+from openrouter_pipe.adapters.openwebui.request import (
+    HostCall,
+    model_prefix,
+    read_identity,
+    read_request,
+    read_task,
+    requested_model,
+    wants_stream,
+)
+from openrouter_pipe.adapters.openwebui.setup_needed import SETUP_ID, plain_stream, setup_listing
+from openrouter_pipe.adapters.openwebui.valves import (
+    make_user_valves,
+    make_valves,
+    personal_problems,
+    settings_from,
+)
+from openrouter_pipe.ports.chat import ChatEvent, ChatRequest, ChatService, Notified, Severity
+from openrouter_pipe.ports.runtime import Clock, Ids
+from openrouter_pipe.ports.settings import SettingError, Settings
+
+_LOG = logging.getLogger(__name__)
+_DEFAULT_ID: Final = "openrouter"
+
+
+class PipeServices(Protocol):
+    """What a pipe drives, made by the composition for one function id."""
+
+    @property
+    def chat(self) -> ChatService:
+        """Answers turns."""
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The environment, read at the time of each call."""
+
+    @property
+    def clock(self) -> Clock:
+        """Time."""
+
+    @property
+    def ids(self) -> Ids:
+        """Identifiers."""
+
+    async def close(self) -> None:
+        """Release everything."""
+
+
+class _Runtime:
+    """The state behind one instance of ``Pipe``."""
+
+    def __init__(self, build: Callable[[str], PipeServices], module_name: str, host: Callable[[], Host]) -> None:
+        self._build = build
+        self._module_name = module_name
+        self._detect = host
+        self._host: Host | None = None
+        self._services: PipeServices | None = None
+
+    @property
+    def host(self) -> Host:
+        """What the host can do, looked up once: it is up by the time it calls."""
+        if self._host is None:
+            self._host = self._detect()
+        return self._host
+
+    @property
+    def function(self) -> str:
+        """The host's id of this function, empty if the module's name does not tell."""
+        return function_id(self._module_name, self.host)
+
+    def services(self, model: str = "") -> PipeServices:
+        """The services, made at first use, for the id that the module's name or else the model's prefix tells."""
+        if self._services is None:
+            prefix = model.partition(".")[0] if self.host.present and "." in model else ""
+            self._services = self._build(self.function or prefix or _DEFAULT_ID)
+            release = weakref.finalize(self, _release, self._services, asyncio.get_running_loop())
+            release.atexit = False
+        return self._services
+
+    async def close(self) -> None:
+        """Release the services; a later call makes new ones."""
+        services, self._services = self._services, None
+        if services is not None:
+            await services.close()
+
+    async def listing(self, valves: BaseModel) -> list[dict[str, str]]:
+        """The models for the host's list. Never raises."""
+        try:
+            services = self.services()
+            settings = settings_from(valves, None, services.environment)
+            models = await services.chat.models(settings)
+        except SettingError as error:
+            _LOG.warning("no models are listed: %s", error)
+            return setup_listing(error.name)
+        except Exception:  # noqa: BLE001 - the edge towards the host: whatever it is, other pipes keep their models
+            _LOG.exception("no models are listed")
+            return []
+        return [{"id": model.id, "name": model.name} for model in models]
+
+    async def answer(self, call: HostCall, valves: BaseModel) -> Any:
+        """One call: an async generator when the host streams, else a completion or plain text."""
+        try:
+            services = self.services(requested_model(call))
+        except Exception:  # noqa: BLE001 - the edge towards the host: it would show the exception's text to the user
+            return self._broken(call)
+        turn = Turn(call, self.host, services.ids, services.clock)
+        events = self._events(call, valves, services)
+        return turn.stream(events) if wants_stream(call) else await turn.whole(events)
+
+    def _events(self, call: HostCall, valves: BaseModel, services: PipeServices) -> AsyncGenerator[ChatEvent, None]:
+        # Everything the host may change between calls is read here, before anything is awaited.
+        user_valves = call.user.get("valves") if isinstance(call.user, dict) else None
+        try:
+            settings = settings_from(valves, user_valves, services.environment)
+            request = self._request(call, settings, services)
+        except SettingError as error:
+            return _single(configuration_failure(str(error), services.ids.error_id()))
+        except Exception:  # noqa: BLE001 - the edge towards the host: no body ends as a traceback in a chat
+            error_id = services.ids.error_id()
+            _LOG.exception("a call could not be read (error %s)", error_id)
+            return _single(internal_failure(error_id))
+        if request.model.rpartition(".")[2] == SETUP_ID:
+            return _single(configuration_failure("Set-up is complete. Choose a model.", services.ids.error_id()))
+        return self._turn(personal_problems(user_valves), services.chat.respond(request))
+
+    async def _turn(
+        self, problems: tuple[SettingError, ...], events: AsyncGenerator[ChatEvent, None]
+    ) -> AsyncGenerator[ChatEvent, None]:
+        # A method, so that a running turn keeps this object, and with it the services, from being released.
+        try:
+            for problem in problems:
+                yield Notified(f"Your setting is ignored. {problem}", Severity.WARNING)
+            async for event in events:
+                yield event
+        finally:
+            await events.aclose()
+
+    def _broken(self, call: HostCall) -> Any:
+        error_id = secrets.token_hex(8)
+        _LOG.exception("the services could not be made (error %s)", error_id)
+        text = "" if read_task(call.task) else internal_failure(error_id).text
+        return plain_stream(text) if wants_stream(call) else text
+
+    def _request(self, call: HostCall, settings: Settings, services: PipeServices) -> ChatRequest:
+        identity = read_identity(call)
+        files = HostFileStore(call.request, identity) if self.host.present and identity.user_id else None
+        model = requested_model(call)
+        prefix = model_prefix(model, self.function or (model.partition(".")[0] if self.host.present else ""))
+        return read_request(call, settings, services.ids.item_id("req_"), host_prefix=prefix, files=files)
+
+
+_CLOSING: set[asyncio.Task[None]] = set()
+
+
+def _release(services: PipeServices, loop: asyncio.AbstractEventLoop) -> None:
+    """The host let go of an instance, from whatever thread: close its services on the loop that they live on."""
+
+    def close() -> None:
+        task = loop.create_task(services.close())
+        _CLOSING.add(task)
+        task.add_done_callback(_CLOSING.discard)
+
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(close)
+
+
+async def _single(event: ChatEvent) -> AsyncGenerator[ChatEvent, None]:
+    yield event
+
+
+def make_pipe_class(
+    build: Callable[[str], PipeServices], module_name: str = "", host: Callable[[], Host] = detect
+) -> type:
+    """Class ``Pipe`` for the function module of this name.
+
+    ``build`` makes the services for the host's function id, once, at the first call. ``host`` tells what the host can do.
+    """
+    valves_class = make_valves(password_inputs=host().renders_inputs)
+    user_valves_class = make_user_valves()
+
+    class Pipe:
+        """The function's entry class. Parameters are injected by name; only those that are used are asked for."""
+
+        Valves = valves_class
+        UserValves = user_valves_class
+
+        def __init__(self) -> None:
+            self.valves: BaseModel = self.Valves()
+            self._runtime = _Runtime(build, module_name, host)
+
+        async def pipes(self) -> list[dict[str, str]]:
+            """The models on offer."""
+            return await self._runtime.listing(self.valves)
+
+        async def pipe(
+            self,
+            body: dict[str, Any],
+            __user__: Any = None,
+            __metadata__: Any = None,
+            __event_emitter__: Any = None,
+            __request__: Any = None,
+            __task__: Any = None,
+        ) -> Any:
+            """Answer one call of the host."""
+            call = HostCall(body, __user__, __metadata__, __task__, __event_emitter__, __request__)
+            return await self._runtime.answer(call, self.valves)
+
+        async def close(self) -> None:
+            """Release everything now; hosts never call this, embedders may."""
+            await self._runtime.close()
+
+    Pipe.__qualname__ = "Pipe"
+    return Pipe

@@ -1,0 +1,178 @@
+"""Writes the bundle: one function file with every module that the pipe needs, for hosts without the package.
+
+The file is the loader's source, the modules as one compressed text, and one line that makes class ``Pipe``. Same sources,
+same bytes. Open WebUI replaces four pieces of text in whatever it loads; the writer refuses to produce a file that holds one
+of them, or a module that the loader could not load under its private name.
+
+Usage: python -m openrouter_pipe.composition.bundle [--output dist/openrouter_pipe.py]
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import base64
+import hashlib
+import inspect
+import json
+import lzma
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+from openrouter_pipe.composition import bundle_entry, bundle_loader
+
+PACKAGE: Final = "openrouter_pipe"
+ENTRY: Final = "composition.bundle_entry"
+REWRITTEN: Final = tuple(f"from {word}" for word in ("utils", "apps", "main", "config"))
+"""What Open WebUI replaces wherever it stands."""
+
+_ROOT: Final = Path(__file__).resolve().parent.parent
+_WIDTH: Final = 116
+_FILTERS: Final = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME}]
+
+
+class BundleError(Exception):
+    """The bundle cannot be made from these sources; says which module and why."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m openrouter_pipe.composition.bundle", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("dist/openrouter_pipe.py"),
+        help="file to write (default: %(default)s)",
+    )
+    target: Path = parser.parse_args(arguments).output
+    try:
+        content = render(collect(_ROOT))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(content, encoding="utf-8")
+    except (BundleError, OSError) as error:
+        sys.stderr.write(f"no bundle was written: {error}\n")
+        return 1
+    sys.stdout.write(f"wrote {target} ({len(content) // 1024} KiB)\n")
+    return 0
+
+
+def collect(root: Path) -> dict[str, str]:
+    """The source of every module that the entry can reach, by name without the package's own; packages end in a dot."""
+    found: dict[str, str] = {}
+    waiting = [ENTRY]
+    while waiting:
+        name = waiting.pop()
+        path, key = _locate(root, name)
+        if path is None or key in found:
+            continue
+        found[key] = path.read_text(encoding="utf-8")
+        waiting.extend(_imports(found[key], key))
+        if "." in name:
+            waiting.append(name.rpartition(".")[0])
+    if f"{ENTRY}" not in found:
+        raise BundleError(f"{ENTRY} is not below {root}")
+    return dict(sorted(found.items()))
+
+
+def _locate(root: Path, name: str) -> tuple[Path | None, str]:
+    base = root.joinpath(*name.split("."))
+    if base.with_suffix(".py").is_file():
+        return base.with_suffix(".py"), name
+    if (base / "__init__.py").is_file():
+        return base / "__init__.py", name + "."
+    return None, name
+
+
+def _imports(source: str, key: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source, key)):
+        if isinstance(node, ast.Import) and any(alias.name.partition(".")[0] == PACKAGE for alias in node.names):
+            raise BundleError(f"{key}, line {node.lineno}: write `from {PACKAGE}... import ...` instead of `import`")
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        if node.level:
+            raise BundleError(f"{key}, line {node.lineno}: relative imports are not bundled")
+        package, _, name = (node.module or "").partition(".")
+        if package == PACKAGE:
+            yield name
+            yield from (f"{name}.{alias.name}" for alias in node.names)
+
+
+def render(modules: Mapping[str, str]) -> str:
+    """The text of the function file."""
+    loader = inspect.getsource(bundle_loader)
+    digest = hashlib.sha256(json.dumps([loader, dict(modules)]).encode()).hexdigest()[:12]
+    root = f"{PACKAGE}_{digest}"
+    table = {
+        f"{root}.{key}".strip("."): (key.endswith("."), renamed(source, root, key)) for key, source in modules.items()
+    }
+    table[root] = (True, f'"""openrouter-pipe {_version()}, unpacked from a bundle."""\n')
+    text = json.dumps(dict(sorted(table.items())), ensure_ascii=False)
+    packed = base64.b85encode(lzma.compress(text.encode(), lzma.FORMAT_XZ, filters=_FILTERS)).decode()
+    body = "\n".join(f"    {packed[start : start + _WIDTH]!r}," for start in range(0, len(packed), _WIDTH))
+    content = (
+        f"{_front_matter()}\n{_without_docstring(loader)}\n\n"
+        f"Pipe = load_bundle({root!r}, {ENTRY!r}, (\n{body}\n)).pipe_class(__name__)\n"
+    )
+    _check(content, table)
+    return content
+
+
+def renamed(source: str, root: str, key: str) -> str:
+    """The source with its own imports under ``root``; lines stay where they are."""
+    lines = source.splitlines(keepends=True)
+    for node in ast.walk(ast.parse(source, key)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == PACKAGE:
+            line, place = node.lineno - 1, node.col_offset
+            # col_offset counts bytes, but nothing but blanks stands before a statement.
+            head, tail = lines[line][:place], lines[line][place:]
+            lines[line] = head + re.sub(rf"^from(\s+){PACKAGE}\b", rf"from\1{root}", tail)
+    changed = "".join(lines)
+    for node in ast.walk(ast.parse(changed, key)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == PACKAGE:
+            raise BundleError(f"{key}, line {node.lineno}: this import cannot be renamed; put it on a line of its own")
+    return changed
+
+
+def _check(content: str, table: Mapping[str, tuple[bool, str]]) -> None:
+    for words in REWRITTEN:
+        if words in content:
+            raise BundleError(f"the file would hold {words!r}, which Open WebUI replaces")
+    for name, (_, source) in table.items():
+        compile(source, name, "exec", dont_inherit=True)
+
+
+def _front_matter() -> str:
+    return (
+        '"""\n'
+        "title: OpenRouter\n"
+        "author: The openrouter-pipe authors\n"
+        f"version: {_version()}\n"
+        "license: MIT\n"
+        "description: Every model of OpenRouter in Open WebUI, with reasoning, tools, files and clear errors.\n"
+        "required_open_webui_version: 0.6.28\n"
+        f"requirements: {', '.join(bundle_entry.REQUIREMENTS.values())}\n"
+        '"""\n'
+    )
+
+
+def _without_docstring(source: str) -> str:
+    # The file's own docstring is the front matter; `annotations` must come before any other statement of the file, and the
+    # loader holds no annotation at all, so it works with the host's future flag and without.
+    tree = ast.parse(source)
+    start = tree.body[1]
+    kept = [line for line in source.splitlines()[start.lineno - 1 :] if not line.startswith("from __future__")]
+    return "\n".join(kept).strip("\n") + "\n"
+
+
+def _version() -> str:
+    return metadata.version("openrouter-pipe")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
