@@ -1,0 +1,128 @@
+"""Conversation: answers turns. One call of `Conversation.respond` is one turn from request to last event.
+
+Here stand the edges of a turn: what is checked before anything is spent, admission, and the last resort for whatever nobody
+foresaw. What happens in between is told by `openrouter_pipe.domain.turn.turn.Turn.answer`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+
+from openrouter_pipe.domain.admission import Admission, BusyError
+from openrouter_pipe.domain.breakers import Breakers
+from openrouter_pipe.domain.catalog.ids import display_id
+from openrouter_pipe.domain.catalog.selection import exposed
+from openrouter_pipe.domain.catalog.service import CatalogService, CatalogUnavailableError
+from openrouter_pipe.domain.errors.classify import counts_as_failure
+from openrouter_pipe.domain.errors.situations import busy
+from openrouter_pipe.domain.policies import TurnPolicies
+from openrouter_pipe.domain.tools.orchestration import ToolOrchestrator
+from openrouter_pipe.domain.turn import preparation
+from openrouter_pipe.domain.turn.failures import Failures, TurnRefusedError
+from openrouter_pipe.domain.turn.metering import Meter
+from openrouter_pipe.domain.turn.services import Services
+from openrouter_pipe.domain.turn.turn import Turn
+from openrouter_pipe.ports.artifacts import ArtifactStore
+from openrouter_pipe.ports.chat import ChatEvent, ChatRequest, Completed, Failed, ModelListing
+from openrouter_pipe.ports.items import ItemCodec
+from openrouter_pipe.ports.provider import ResponsesProvider
+from openrouter_pipe.ports.runtime import Clock, Ids, Randomness
+from openrouter_pipe.ports.settings import Settings
+from openrouter_pipe.ports.telemetry import CostSink, Metrics
+
+_log = logging.getLogger(__name__)
+
+
+class Conversation:
+    """`ChatService` over the ports; one per process and pipe, safe for any number of turns at once.
+
+    Holds nothing of a turn and nothing of the settings: ``policies`` reads them anew for each turn.
+    """
+
+    def __init__(
+        self,
+        provider: ResponsesProvider,
+        catalog: CatalogService,
+        admission: Admission,
+        breakers: Breakers,
+        store: ArtifactStore | None,
+        codec: ItemCodec,
+        clock: Clock,
+        ids: Ids,
+        randomness: Randomness,
+        policies: Callable[[Settings], TurnPolicies],
+        metrics: Metrics,
+        costs: CostSink | None = None,
+        tools: ToolOrchestrator | None = None,
+    ) -> None:
+        self._services = Services(
+            provider=provider,
+            catalog=catalog,
+            admission=admission,
+            breakers=breakers,
+            store=store,
+            codec=codec,
+            clock=clock,
+            ids=ids,
+            randomness=randomness,
+            policies=policies,
+            metrics=metrics,
+            tools=tools or ToolOrchestrator(clock, breakers),
+            costs=costs,
+        )
+
+    async def respond(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+        """Answer one turn; see `ChatService.respond`.
+
+        Nothing but cancellation is raised. Closing the generator closes whatever the turn has open, from the inside out.
+        """
+        services = self._services
+        failures = Failures(services, request)
+        meter = Meter(services, request)
+        turn: Turn | None = None
+        last: Completed | Failed | None = None
+        try:
+            policies = services.policies(request.settings)
+            failures.policy = policies.errors
+            preparation.check(request, policies)
+            async with services.admission.permit(request.identity.user_id, policies.admission):
+                meter.load()
+                turn = Turn(services, request, policies, failures, meter)
+                async with aclosing(turn.answer()) as answer:
+                    async for event in answer:
+                        if turn.seen:
+                            meter.first_event()
+                        if isinstance(event, Completed | Failed):
+                            last = event
+                            break
+                        yield event
+        except TurnRefusedError as refusal:
+            if refusal.fault is not None and counts_as_failure(refusal.fault):
+                services.breakers.failure(("request", request.identity.user_id), policies.breaker)
+            last = failures.failed(refusal.report, refusal.fault)
+        except BusyError:
+            last = failures.failed(busy(), None)
+        except Exception as error:  # noqa: BLE001 - the edge: whatever nobody foresaw ends the turn, not the host
+            seen, usage = (turn.seen, turn.usage) if turn is not None else (False, None)
+            crash = failures.crashed(error, partial=seen, usage=usage)
+            for event in turn.after_crash(crash) if turn is not None and last is None else ():
+                yield event
+            last = last or crash
+        if last is not None:
+            meter.end(last)
+            yield last
+
+    async def models(self, settings: Settings) -> tuple[ModelListing, ...]:
+        """The models that these settings expose; never raises, empty when no catalogue is to be had."""
+        try:
+            policies = self._services.policies(settings)
+            catalog = await self._services.catalog.current(policies.connection, policies.catalog_refresh_seconds)
+            cards = exposed(catalog, policies.selection)
+        except CatalogUnavailableError:
+            return ()
+        except Exception:  # noqa: BLE001 - the same edge: a list that fails must not take the host's whole model list with it
+            _log.exception("the list of models could not be made")
+            return ()
+        return tuple(ModelListing(display_id(card.id), card.name, card.description) for card in cards)

@@ -1,0 +1,136 @@
+"""What a turn reads from earlier ones and leaves for later ones. Stored first, marked afterwards.
+
+A store that fails costs the memory of the turn, never its answer.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from openrouter_pipe.domain import retention
+from openrouter_pipe.domain.history import markers
+from openrouter_pipe.domain.policies import TurnPolicies
+from openrouter_pipe.domain.turn.services import Services
+from openrouter_pipe.ports.artifacts import Artifact, ArtifactStore, ArtifactStoreError
+from openrouter_pipe.ports.chat import ChatRequest
+from openrouter_pipe.ports.items import (
+    FunctionCallItem,
+    FunctionOutputItem,
+    ImageItem,
+    InputItem,
+    MessageItem,
+    OpaqueItem,
+    ReasoningItem,
+    ServerToolItem,
+)
+
+_log = logging.getLogger(__name__)
+
+TROUBLE: Final = "The memory of this chat is out of reach: the answer does without earlier reasoning and tool results."
+"""Told to the user once a turn."""
+
+
+class Memory:
+    """The artifacts of one turn. ``trouble`` is set when the store failed or is being spared after failures."""
+
+    def __init__(self, services: Services, request: ChatRequest, policies: TurnPolicies) -> None:
+        self.trouble = False
+        self._services = services
+        self._identity = request.identity
+        self._policies = policies
+        self._key = ("store", request.identity.user_id)
+        self._loaded: Mapping[str, InputItem] = {}
+        lasting = request.persistent and request.task is None
+        known = bool(request.identity.chat_id and request.identity.message_id)
+        self._store: ArtifactStore | None = services.store if lasting and known else None
+
+    async def load(self, ids: Sequence[str]) -> Mapping[str, InputItem]:
+        """The stored items by marker id, in one query; those that cannot be read are absent.
+
+        Tried even while the store is spared, because a cache in front of it may still answer.
+        """
+        if self._store is None or not ids:
+            return {}
+        try:
+            artifacts = await self._store.load(self._identity.chat_id, ids, self._policies.store)
+        except ArtifactStoreError as error:
+            self._failed("read", error)
+            return {}
+        self._services.metrics.count("artifact_reads", len(artifacts))
+        self._loaded = {
+            one: item for one, artifact in artifacts.items() if (item := self._decode(artifact)) is not None
+        }
+        return self._loaded
+
+    async def save(self, items: Sequence[InputItem], model_id: str, shown: str) -> str:
+        """Store what is worth keeping of ``items``; returns the markers of what is durable, ready to show.
+
+        ``shown`` is the text that the markers will follow.
+        """
+        kept = retention.keep(items, self._policies.history) if self._store is not None else ()
+        if self._store is None or not kept:
+            return ""
+        if not self._services.breakers.allows(self._key, self._policies.breaker):
+            self.trouble = True
+            return ""
+        artifacts = [self._artifact(item, model_id) for item in kept]
+        try:
+            durable = await self._store.save(artifacts, self._policies.store)
+        except ArtifactStoreError as error:
+            self._failed("written", error)
+            return ""
+        self._services.breakers.success(self._key)
+        self._services.metrics.count("artifact_writes", len(durable))
+        return markers.render([artifact.id for artifact in artifacts if artifact.id in durable], shown)
+
+    async def forget(self) -> None:
+        """Delete what was kept for one reply only, now that this reply has succeeded."""
+        expired = retention.expired(self._loaded, self._policies.history)
+        if self._store is None or not expired:
+            return
+        try:
+            await self._store.delete(self._identity.chat_id, expired, self._policies.store)
+        except ArtifactStoreError as error:
+            self._failed("deleted", error)
+
+    def _artifact(self, item: InputItem, model_id: str) -> Artifact:
+        return Artifact(
+            id=self._services.ids.artifact_id(),
+            chat_id=self._identity.chat_id,
+            message_id=self._identity.message_id,
+            model_id=model_id,
+            item_type=_type_of(item),
+            payload=self._services.codec.encode(item),
+            created_at=self._services.clock.now(),
+        )
+
+    def _decode(self, artifact: Artifact) -> InputItem | None:
+        try:
+            return self._services.codec.decode(artifact.payload)
+        except ValueError:
+            _log.warning("stored item %s cannot be read and is left out", artifact.id)
+            return None
+
+    def _failed(self, what: str, error: ArtifactStoreError) -> None:
+        self.trouble = True
+        self._services.breakers.failure(self._key, self._policies.breaker)
+        self._services.metrics.count("artifact_store_failures")
+        _log.warning("artifacts could not be %s: %s", what, error)
+
+
+def _type_of(item: InputItem) -> str:
+    match item:
+        case MessageItem():
+            return "message"
+        case ReasoningItem():
+            return "reasoning"
+        case FunctionCallItem():
+            return "function_call"
+        case FunctionOutputItem():
+            return "function_call_output"
+        case ImageItem():
+            return "image_generation_call"
+        case ServerToolItem(kind=kind) | OpaqueItem(kind=kind):
+            return kind

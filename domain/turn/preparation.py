@@ -1,0 +1,178 @@
+"""From a chat request to the first provider request: checks, catalogue, restrictions, history, tools, shaping."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+
+import attrs
+from attrs import frozen
+
+from openrouter_pipe.domain.catalog.catalog import Catalog, ResolvedModel
+from openrouter_pipe.domain.catalog.ids import lookup_key
+from openrouter_pipe.domain.catalog.routing import choose_endpoint, wants_chat_completions
+from openrouter_pipe.domain.catalog.selection import restriction_reasons
+from openrouter_pipe.domain.catalog.service import CatalogUnavailableError
+from openrouter_pipe.domain.errors.classify import classify
+from openrouter_pipe.domain.errors.reports import ErrorSubject
+from openrouter_pipe.domain.errors.situations import (
+    bad_request,
+    breaker_open,
+    not_configured,
+    restricted,
+    unknown_model,
+)
+from openrouter_pipe.domain.history import build as history
+from openrouter_pipe.domain.policies import TurnPolicies
+from openrouter_pipe.domain.shaping.model_fallback import ModelResolver
+from openrouter_pipe.domain.shaping.shape import shape
+from openrouter_pipe.domain.tools.schemas import Offer, offer
+from openrouter_pipe.domain.turn.failures import TurnRefusedError
+from openrouter_pipe.domain.turn.memory import Memory
+from openrouter_pipe.domain.turn.services import Services
+from openrouter_pipe.ports.chat import ChatRequest
+from openrouter_pipe.ports.items import InputItem
+from openrouter_pipe.ports.provider import Endpoint, ProviderFault, ProviderRequest
+
+_log = logging.getLogger(__name__)
+
+_NO_KEY = "No provider key is configured. An administrator has to set API_KEY (or the variable OPENROUTER_API_KEY)."
+
+
+@frozen
+class Prepared:
+    """What the rounds of a turn start from. ``warnings`` are for the user; ``allowed`` names fallback models."""
+
+    model: ResolvedModel
+    request: ProviderRequest
+    offer: Offer
+    items: tuple[InputItem, ...]
+    warnings: tuple[str, ...]
+    allowed: ModelResolver
+
+
+def check(request: ChatRequest, policies: TurnPolicies) -> None:
+    """Refuse what cannot be answered before anything is spent on it. Raises `TurnRefusedError`."""
+    if not request.messages:
+        raise TurnRefusedError(bad_request("messages: send at least one message; the list is empty."))
+    if not request.model.strip():
+        raise TurnRefusedError(bad_request("model: name the model to use; it is empty."))
+    if not policies.connection.api_key:
+        raise TurnRefusedError(not_configured(_NO_KEY))
+
+
+def check_breaker(services: Services, user_id: str, policies: TurnPolicies) -> None:
+    """Refuse while the user's requests keep failing at the provider. Raises `TurnRefusedError`."""
+    key = ("request", user_id)
+    if not services.breakers.allows(key, policies.breaker):
+        raise TurnRefusedError(breaker_open(services.breakers.retry_after(key, policies.breaker)))
+
+
+async def resolve(
+    services: Services, request: ChatRequest, policies: TurnPolicies, subject: ErrorSubject
+) -> tuple[ResolvedModel, Catalog]:
+    """The model that the request names, if it may be used, and the catalogue it is in. Raises `TurnRefusedError`."""
+    try:
+        catalog = await services.catalog.current(policies.connection, policies.catalog_refresh_seconds, insist=True)
+    except CatalogUnavailableError as error:
+        raise TurnRefusedError(classify(error.fault, subject), error.fault) from error
+    model = catalog.resolve(request.model, request.host_prefix)
+    if model is None:
+        raise TurnRefusedError(unknown_model(subject))
+    if request.task is None:
+        _restrict(model, catalog, request, policies, subject)
+    return model, catalog
+
+
+def subject_of(model: ResolvedModel, request: ChatRequest, subject: ErrorSubject) -> ErrorSubject:
+    """``subject`` with what is known once the model is."""
+    return attrs.evolve(
+        subject,
+        api_model_id=model.api_id,
+        normalized_model_id=lookup_key(request.model, request.host_prefix),
+        card=model.card,
+    )
+
+
+async def prepare(
+    services: Services,
+    request: ChatRequest,
+    policies: TurnPolicies,
+    model: ResolvedModel,
+    catalog: Catalog,
+    memory: Memory,
+) -> Prepared:
+    """History, tools and the shape of the first request."""
+    stored = await memory.load(history.marker_ids(request.messages))
+    past = history.build(request.messages, stored, model.card.capabilities.inputs, policies.history)
+    offered = Offer()
+    if request.toolbox is not None and request.task is None and model.card.capabilities.tools:
+        offered = offer(request.toolbox.specs(), policies.tools.strict)
+    endpoint = choose_endpoint(model.api_id, policies.endpoint)
+    allowed = partial(_allowed_id, catalog, request, policies)
+    first = _shape(request, model, past.items, offered, endpoint, policies, allowed)
+    return Prepared(model, first, offered, past.items, past.warnings, allowed)
+
+
+def fallback_for(
+    request: ChatRequest, policies: TurnPolicies, prepared: Prepared, sent: ProviderRequest, more: tuple[InputItem, ...]
+) -> Callable[[ProviderFault], ProviderRequest | None] | None:
+    """How to make the same round for chat completions once, if that is allowed; ``more`` is what the turn has added.
+
+    Without tools in ``sent`` the other request has none either: it is the last round after the limit of tool rounds.
+    """
+    if sent.endpoint is not Endpoint.RESPONSES or not policies.endpoint.fallback:
+        return None
+
+    def other(fault: ProviderFault) -> ProviderRequest | None:
+        if not wants_chat_completions(fault):
+            return None
+        _log.info("the responses endpoint does not serve %s; using chat completions", prepared.model.api_id)
+        chat = Endpoint.CHAT_COMPLETIONS
+        shaped = _shape(request, prepared.model, prepared.items, prepared.offer, chat, policies, prepared.allowed)
+        shaped = attrs.evolve(shaped, input=(*shaped.input, *more))
+        return shaped if sent.tools else attrs.evolve(shaped, tools=(), tool_choice=None)
+
+    return other
+
+
+def _shape(
+    request: ChatRequest,
+    model: ResolvedModel,
+    items: tuple[InputItem, ...],
+    offered: Offer,
+    endpoint: Endpoint,
+    policies: TurnPolicies,
+    allowed: ModelResolver,
+) -> ProviderRequest:
+    shaped = shape(request, model, items, offered.functions, endpoint, policies.shaping, resolve=allowed)
+    for warning in shaped.warnings:
+        _log.warning("request shaped: %s", warning)
+    return shaped.request
+
+
+def _allowed_id(catalog: Catalog, request: ChatRequest, policies: TurnPolicies, name: str) -> str | None:
+    """The provider's id for a fallback model, None for one that the operator's filters do not allow either."""
+    model = catalog.resolve(name, request.host_prefix)
+    if model is None:
+        return None
+    if request.task is None and restriction_reasons(model, catalog, policies.selection, request.host_prefix):
+        return None
+    return model.api_id
+
+
+def _restrict(
+    model: ResolvedModel, catalog: Catalog, request: ChatRequest, policies: TurnPolicies, subject: ErrorSubject
+) -> None:
+    selection = policies.selection
+    reasons = restriction_reasons(model, catalog, selection, request.host_prefix)
+    if reasons:
+        report = restricted(
+            reasons,
+            subject_of(model, request, subject),
+            model_id_filter=selection.model_ids,
+            free_model_filter=selection.free,
+            tool_calling_filter=selection.tools,
+        )
+        raise TurnRefusedError(report)

@@ -1,0 +1,105 @@
+"""The tools between two provider rounds: run once, shown as they run, and fitted into what is left of the context."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
+from typing import Final
+
+from openrouter_pipe.domain.streaming.reducer import TurnReducer
+from openrouter_pipe.domain.streaming.text import well_formed_output
+from openrouter_pipe.domain.tools.orchestration import CallFinished, CallStarted, ToolProgress
+from openrouter_pipe.ports.chat import ChatEvent, ToolFinished, ToolStarted
+from openrouter_pipe.ports.items import FunctionCallItem, FunctionOutputItem, TextPart
+from openrouter_pipe.ports.tools import ToolOutput
+
+_CHARACTERS_PER_TOKEN: Final = 4
+_SMALLEST_RESERVE: Final = 256
+_LARGEST_RESERVE: Final = 4096
+
+LIMIT_REACHED: Final = "Not run: the limit of tool rounds for one answer was reached. Answer with what is known so far."
+INTERRUPTED: Final = "Not run: the answer was interrupted before the tool could start."
+
+IndexedCalls = Sequence[tuple[int, FunctionCallItem]]
+
+
+class ToolRound:
+    """The calls of one round and what became of them."""
+
+    def __init__(self, calls: IndexedCalls, reducer: TurnReducer) -> None:
+        self._calls = calls
+        self.calls = tuple(call for _, call in calls)
+        self._reducer = reducer
+        self._outputs: dict[str, ToolOutput] = {}
+
+    async def events(self, progress: AsyncGenerator[ToolProgress, None]) -> AsyncGenerator[ChatEvent, None]:
+        """Show the calls as they run."""
+        index_of = {call.call_id: index for index, call in self._calls}
+        async with aclosing(progress):
+            async for step in progress:
+                match step:
+                    case CallStarted(call):
+                        yield ToolStarted(index_of[call.call_id], call)
+                    case CallFinished(call, output):
+                        self._outputs[call.call_id] = output
+                        yield ToolFinished(self._reducer.take_index(), call, output)
+
+    def refuse(self, text: str, reason: str) -> Iterable[ChatEvent]:
+        """Give every call that has no output this one instead of running it."""
+        for _, call in self._calls:
+            if call.call_id not in self._outputs:
+                output = ToolOutput(call.call_id, text, ok=False, reason=reason)
+                self._outputs[call.call_id] = output
+                yield ToolFinished(self._reducer.take_index(), call, output)
+
+    def outcomes(self) -> Iterable[bool]:
+        """For every call that has ended, whether it went well."""
+        return [output.ok for output in self._outputs.values()]
+
+    def items(self, tokens_left: int | None) -> tuple[FunctionOutputItem, ...]:
+        """The outputs for the model, in the order of the calls; what does not fit the context is replaced by a stub.
+
+        ``tokens_left`` None means that the model's context length is not known: everything passes.
+        """
+        items: list[FunctionOutputItem] = []
+        for _, call in self._calls:
+            item = _item(self._outputs[call.call_id])
+            size = _tokens(item)
+            if tokens_left is not None and size > tokens_left:
+                item = _stub(call, item, tokens_left)
+                size = _tokens(item)
+            tokens_left = None if tokens_left is None else max(0, tokens_left - size)
+            items.append(item)
+        return tuple(items)
+
+
+def tokens_left(context_length: int | None, used: int) -> int | None:
+    """What tool results may take of a context of which ``used`` tokens are taken; a little is kept for the answer."""
+    if context_length is None:
+        return None
+    reserve = min(_LARGEST_RESERVE, max(_SMALLEST_RESERVE, context_length // 20))
+    return max(0, context_length - used - reserve)
+
+
+def _item(output: ToolOutput) -> FunctionOutputItem:
+    return well_formed_output(FunctionOutputItem(output.call_id, output.parts or output.text))
+
+
+def _tokens(item: FunctionOutputItem) -> int:
+    return _characters(item) // _CHARACTERS_PER_TOKEN
+
+
+def _characters(item: FunctionOutputItem) -> int:
+    if isinstance(item.output, str):
+        return len(item.output)
+    return sum(len(part.text) for part in item.output if isinstance(part, TextPart))
+
+
+def _stub(call: FunctionCallItem, item: FunctionOutputItem, left: int) -> FunctionOutputItem:
+    size = _characters(item)
+    text = (
+        f"The result of {call.name} is left out because it does not fit: it has {size} characters, about "
+        f"{size // _CHARACTERS_PER_TOKEN} tokens, and about {left} tokens of the context are left. "
+        "Ask for less, for example with a filter, a range or a smaller page."
+    )
+    return FunctionOutputItem(item.call_id, text)
