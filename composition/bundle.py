@@ -69,14 +69,14 @@ def collect(root: Path) -> dict[str, str]:
     while waiting:
         name = waiting.pop()
         path, key = _locate(root, name)
-        if path is None or key in found:
+        if path is None:
+            raise BundleError(f"{PACKAGE}.{name} is imported but not below {root}")
+        if key in found:
             continue
         found[key] = path.read_text(encoding="utf-8")
-        waiting.extend(_imports(found[key], key))
+        waiting.extend(_imports(root, found[key], key))
         if "." in name:
             waiting.append(name.rpartition(".")[0])
-    if f"{ENTRY}" not in found:
-        raise BundleError(f"{ENTRY} is not below {root}")
     return dict(sorted(found.items()))
 
 
@@ -89,7 +89,7 @@ def _locate(root: Path, name: str) -> tuple[Path | None, str]:
     return None, name
 
 
-def _imports(source: str, key: str) -> Iterator[str]:
+def _imports(root: Path, source: str, key: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(source, key)):
         if isinstance(node, ast.Import) and any(alias.name.partition(".")[0] == PACKAGE for alias in node.names):
             raise BundleError(f"{key}, line {node.lineno}: write `from {PACKAGE}... import ...` instead of `import`")
@@ -100,7 +100,8 @@ def _imports(source: str, key: str) -> Iterator[str]:
         package, _, name = (node.module or "").partition(".")
         if package == PACKAGE:
             yield name
-            yield from (f"{name}.{alias.name}" for alias in node.names)
+            submodules = (f"{name}.{alias.name}" for alias in node.names)
+            yield from (submodule for submodule in submodules if _locate(root, submodule)[0])
 
 
 def render(modules: Mapping[str, str]) -> str:

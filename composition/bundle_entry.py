@@ -36,7 +36,11 @@ def pipe_class(module_name: str) -> type:
         return make_setup_class(missing, f"{sys.executable} -m pip install {quoted}")
     from openrouter_pipe.adapters.openwebui import make_pipe_class
 
-    return make_pipe_class(_build, module_name)
+    return make_pipe_class(_build, module_name, prepare=_prepare)
+
+
+def _prepare() -> None:
+    from openrouter_pipe.composition import pipe  # noqa: F401 - for its effect: everything heavy is imported by it
 
 
 def _build(pipe_id: str) -> PipeServices:

@@ -69,8 +69,15 @@ class PipeServices(Protocol):
 class _Runtime:
     """The state behind one instance of ``Pipe``."""
 
-    def __init__(self, build: Callable[[str], PipeServices], module_name: str, host: Callable[[], Host]) -> None:
+    def __init__(
+        self,
+        build: Callable[[str], PipeServices],
+        module_name: str,
+        host: Callable[[], Host],
+        prepare: Callable[[], None] | None,
+    ) -> None:
         self._build = build
+        self._prepare = prepare
         self._module_name = module_name
         self._detect = host
         self._host: Host | None = None
@@ -88,8 +95,10 @@ class _Runtime:
         """The host's id of this function, empty if the module's name does not tell."""
         return function_id(self._module_name, self.host)
 
-    def services(self, model: str = "") -> PipeServices:
+    async def services(self, model: str = "") -> PipeServices:
         """The services, made at first use, for the id that the module's name or else the model's prefix tells."""
+        if self._services is None and self._prepare is not None:
+            await asyncio.to_thread(self._prepare)
         if self._services is None:
             prefix = model.partition(".")[0] if self.host.present and "." in model else ""
             self._services = self._build(self.function or prefix or _DEFAULT_ID)
@@ -106,7 +115,7 @@ class _Runtime:
     async def listing(self, valves: BaseModel) -> list[dict[str, str]]:
         """The models for the host's list. Never raises."""
         try:
-            services = self.services()
+            services = await self.services()
             settings = settings_from(valves, None, services.environment)
             models = await services.chat.models(settings)
         except SettingError as error:
@@ -120,7 +129,7 @@ class _Runtime:
     async def answer(self, call: HostCall, valves: BaseModel) -> Any:
         """One call: an async generator when the host streams, else a completion or plain text."""
         try:
-            services = self.services(requested_model(call))
+            services = await self.services(requested_model(call))
         except Exception:  # noqa: BLE001 - the edge towards the host: it would show the exception's text to the user
             return self._broken(call)
         turn = Turn(call, self.host, services.ids, services.clock)
@@ -128,7 +137,7 @@ class _Runtime:
         return turn.stream(events) if wants_stream(call) else await turn.whole(events)
 
     def _events(self, call: HostCall, valves: BaseModel, services: PipeServices) -> AsyncGenerator[ChatEvent, None]:
-        # Everything the host may change between calls is read here, before anything is awaited.
+        # Everything the host may change between calls is read here, at once.
         user_valves = call.user.get("valves") if isinstance(call.user, dict) else None
         try:
             settings = settings_from(valves, user_valves, services.environment)
@@ -189,11 +198,15 @@ async def _single(event: ChatEvent) -> AsyncGenerator[ChatEvent, None]:
 
 
 def make_pipe_class(
-    build: Callable[[str], PipeServices], module_name: str = "", host: Callable[[], Host] = detect
+    build: Callable[[str], PipeServices],
+    module_name: str = "",
+    host: Callable[[], Host] = detect,
+    prepare: Callable[[], None] | None = None,
 ) -> type:
     """Class ``Pipe`` for the function module of this name.
 
     ``build`` makes the services for the host's function id, once, at the first call. ``host`` tells what the host can do.
+    ``prepare`` runs in a thread before the first ``build``: imports that would hold up the host's event loop.
     """
     valves_class = make_valves(password_inputs=host().renders_inputs)
     user_valves_class = make_user_valves()
@@ -206,7 +219,7 @@ def make_pipe_class(
 
         def __init__(self) -> None:
             self.valves: BaseModel = self.Valves()
-            self._runtime = _Runtime(build, module_name, host)
+            self._runtime = _Runtime(build, module_name, host, prepare)
 
         async def pipes(self) -> list[dict[str, str]]:
             """The models on offer."""

@@ -35,6 +35,20 @@ HOST_06 = Host(
 )
 
 
+def modules(*, recent: bool) -> dict[str, types.ModuleType]:
+    """What a running host has in `sys.modules`, as far as capabilities are read from it."""
+    names = ("open_webui", "open_webui.functions", "open_webui.env", "open_webui.utils")
+    found = {
+        name: types.ModuleType(name) for name in (*names, "open_webui.utils.plugin", "open_webui.utils.middleware")
+    }
+    found["open_webui.env"].VERSION = "0.12.4" if recent else "0.6.28"
+    if recent:
+        found["open_webui.utils.middleware"].handle_responses_streaming_event = None
+        found["open_webui.utils.plugin"].resolve_valves_schema_options = None
+        found["open_webui.utils.plugin"].set_function_module_in_cache = None
+    return found
+
+
 def load(
     function_id: str, content: str, *, recent: bool = True, prepare: Callable[[Any], None] = lambda _: None
 ) -> Any:

@@ -1,10 +1,13 @@
 """From the host's call to a ChatRequest: every block, every role, and nothing that raises."""
 
+import sys
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openrouter_pipe.adapters.openwebui.host import Host, function_id
+from openrouter_pipe.adapters.openwebui.host import Host, detect, function_id
 from openrouter_pipe.adapters.openwebui.request import (
     HostCall,
     Surface,
@@ -25,6 +28,10 @@ from openrouter_pipe.ports.items import (
     VideoPart,
 )
 from openrouter_pipe.ports.settings import Settings
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
+
+from fake_host import HOST_06, HOST_12, modules
 
 SETTINGS = Settings()
 HEX = "0123456789abcdef" * 2
@@ -170,6 +177,19 @@ def test_identity_and_who_reads_the_stream():
     assert surface(HostCall({}, None, {**CHAT, "session_id": None}), Host(native_items=True)) is Surface.NATIVE
     assert surface(HostCall({}, None, {**CHAT, "session_id": None}), Host(native_items=False)) is Surface.API
     assert surface(HostCall({}), Host(native_items=True)) is Surface.API
+
+
+@pytest.mark.parametrize(("recent", "profile"), [(True, HOST_12), (False, HOST_06)])
+def test_what_the_host_can_do_is_found_by_feature(monkeypatch, recent, profile):
+    for name, module in modules(recent=recent).items():
+        monkeypatch.setitem(sys.modules, name, module)
+    assert detect() == profile
+    monkeypatch.setattr(sys.modules["open_webui.env"], "VERSION", "0.0.0")
+    assert detect() == profile
+
+
+def test_without_a_host_there_is_nothing_to_rely_on():
+    assert detect() == Host(present=False, native_items=False)
 
 
 @pytest.mark.parametrize(
