@@ -1,0 +1,177 @@
+"""Which of the host's tools are offered: modes, sources, their order, and what a broken registry does."""
+
+import pytest
+
+from openrouter_pipe.adapters.openwebui.toolbox import HostToolbox
+from openrouter_pipe.adapters.openwebui.toolbox_entries import provider_tools
+from openrouter_pipe.adapters.openwebui.toolbox_host import HostHelpers
+
+CHAT = {"chat_id": "c", "message_id": "m", "session_id": "s"}
+SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
+
+
+async def answer(**arguments):
+    return str(arguments)
+
+
+async def browser(event):
+    raise AssertionError(f"the browser was called: {event}")
+
+
+def spec(name, description="does it"):
+    return {"name": name, "description": description, "parameters": SCHEMA}
+
+
+def local(name, **extra):
+    return {name: {"tool_id": name, "callable": answer, "spec": spec(name), **extra}}
+
+
+def direct(name, url="http://tools"):
+    return {name: {"spec": spec(name), "direct": True, "server": {"url": url, "specs": [1]}}}
+
+
+def listed(*names):
+    return {"messages": [], "tools": [{"type": "function", "function": spec(name)} for name in names]}
+
+
+def metadata(mode="native", tools=None, **extra):
+    found = {**CHAT, "params": {"function_calling": mode}, **extra}
+    return found if tools is None else {**found, "tools": tools}
+
+
+def names(toolbox):
+    return None if toolbox is None else [(tool.kind, tool.name) for tool in toolbox.specs()]
+
+
+def offer_recent(tools, body=None, mode="native", event_call=browser, **extra):
+    """A call as 0.12.4 makes it: the registry is in the metadata too."""
+    body = listed(*tools) if body is None else body
+    return HostToolbox.from_call(tools, metadata(mode, tools, **extra), body, event_call, helpers=HostHelpers())
+
+
+def test_every_kind_of_the_recent_host_in_its_order():
+    tools = {
+        **local("py"),
+        **local("api", type="external"),
+        **local("srv_x", type="mcp"),
+        **local("term", type="terminal"),
+        **direct("browse"),
+        **local("clock", type="builtin"),
+    }
+    assert names(offer_recent(tools)) == [
+        ("local", "py"),
+        ("openapi", "api"),
+        ("mcp", "srv_x"),
+        ("terminal", "term"),
+        ("direct", "browse"),
+        ("builtin", "clock"),
+    ]
+
+
+def test_specs_carry_description_and_parameters():
+    (tool,) = offer_recent(local("py")).specs()
+    assert (tool.description, tool.parameters) == ("does it", SCHEMA)
+
+
+@pytest.mark.parametrize("mode", ["legacy"])
+def test_nothing_in_legacy_mode(mode):
+    assert offer_recent(local("py"), mode=mode) is None
+
+
+@pytest.mark.parametrize("mode", ["native", "default", None])
+def test_the_recent_host_calls_everything_else_native(mode):
+    assert names(offer_recent(local("py"), mode=mode)) == [("local", "py")]
+
+
+def test_old_host_in_default_mode_has_run_its_tools():
+    body = {"messages": []}
+    assert HostToolbox.from_call(local("py"), metadata("default"), body, browser, helpers=HostHelpers()) is None
+
+
+def test_old_host_in_default_mode_leaves_the_callers_tools_to_the_caller():
+    found = HostToolbox.from_call(local("py"), metadata("default"), listed("py"), browser, helpers=HostHelpers())
+    assert found is None
+
+
+def test_old_host_in_native_mode_adds_direct_tools_from_the_metadata():
+    tools = {**local("py"), **direct("browse")}
+    found = HostToolbox.from_call(
+        local("py"), metadata("native", tools), listed("py", "browse"), browser, helpers=HostHelpers()
+    )
+    assert names(found) == [("local", "py"), ("direct", "browse")]
+
+
+def test_tools_of_a_program_stay_its_own():
+    assert HostToolbox.from_call({}, metadata(), listed("theirs"), None, helpers=HostHelpers()) is None
+    assert HostToolbox.from_call(None, {}, listed("theirs"), None, helpers=HostHelpers()) is None
+
+
+def test_nothing_for_background_tasks():
+    assert offer_recent(local("py"), task="title_generation") is None
+
+
+@pytest.mark.parametrize("missing", ["chat_id", "message_id", "session_id"])
+def test_direct_tools_need_a_session_that_can_answer(missing):
+    tools = {**local("py"), **direct("browse")}
+    assert names(offer_recent(tools, **{missing: None})) == [("local", "py")]
+    assert names(offer_recent(tools, event_call=None)) == [("local", "py")]
+
+
+def test_what_the_host_does_not_list_is_not_offered():
+    tools = {**local("small"), **local("deferred"), **local("search_tools", type="builtin")}
+    assert names(offer_recent(tools, listed("small", "search_tools"))) == [
+        ("local", "small"),
+        ("builtin", "search_tools"),
+    ]
+    assert offer_recent(tools, {"messages": []}) is None
+
+
+def test_a_renamed_tool_of_the_old_host_is_offered_under_its_unique_name():
+    tools = {"kit_py": {"callable": answer, "spec": spec("py")}}
+    assert names(offer_recent(tools, listed("py"))) == [("local", "kit_py")]
+
+
+def test_broken_entries_cost_only_themselves():
+    tools = {
+        **local("py"),
+        "no_callable": {"spec": spec("no_callable")},
+        "text": "nonsense",
+        "bare": {"callable": answer},
+        7: {"callable": answer, "spec": spec("seven")},
+        "odd": {"callable": answer, "spec": {"name": "odd", "parameters": "none", "description": 5}},
+    }
+    body = listed("py", "no_callable", "text", "bare", "seven", "odd")
+    found = offer_recent(tools, body)
+    assert names(found) == [("local", "py"), ("local", "bare"), ("local", "odd")]
+    assert found.specs()[2].parameters == {"type": "object", "properties": {}}
+
+
+@pytest.mark.parametrize("odd", [None, 5, "x", [], [None, 3, "x", {"function": 1}]])
+def test_an_odd_list_offers_nothing_and_raises_nothing(odd):
+    assert offer_recent(local("py"), {"messages": None, "tools": odd}) is None
+    assert HostToolbox.from_call(odd, odd, odd, odd, odd) is None
+
+
+def test_an_extra_spec_replaces_the_hosts_words_for_the_same_tool():
+    body = {**listed("py"), "extra_tools": [{"type": "function", "function": spec("py", "better words")}]}
+    found = offer_recent(local("py"), body)
+    assert [tool.description for tool in found.specs()] == ["does it", "better words"]
+    assert {(tool.kind, tool.name) for tool in found.specs()} == {("local", "py")}
+
+
+def test_an_extra_spec_that_nothing_can_run_is_left_out():
+    body = {**listed("py"), "extra_tools": [spec("ghost"), None, 5, {"type": "function"}]}
+    assert names(offer_recent(local("py"), body)) == [("local", "py")]
+
+
+def test_an_extra_entry_with_a_callable_is_a_tool_of_its_own():
+    body = {**listed("py"), "extra_tools": [{"callable": answer, "spec": spec("more")}]}
+    assert names(offer_recent(local("py"), body)) == [("local", "py"), ("extra", "more")]
+
+
+def test_extra_tools_of_the_provider_are_kept_apart():
+    hosted = {"type": "openrouter:web_search"}
+    body = {**listed("py"), "extra_tools": [hosted, spec("py")]}
+    assert provider_tools(body) == [hosted]
+    assert names(offer_recent(local("py"), body)) == [("local", "py"), ("local", "py")]
+    assert provider_tools({"extra_tools": "x"}) == []
