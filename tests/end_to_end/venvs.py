@@ -119,7 +119,8 @@ def _make(uv: str, venv: Path) -> None:
     if venv.exists():
         shutil.rmtree(venv)
     try:
-        _run([uv, "venv", "-q", "-p", PYTHON_RANGE, str(venv)])
+        # Seeded with pip: 0.6.28 runs pip at every load of a function, also when nothing is to be installed.
+        _run([uv, "venv", "-q", "--seed", "-p", PYTHON_RANGE, str(venv)])
     except subprocess.CalledProcessError as error:
         running = ".".join(map(str, sys.version_info[:2]))
         raise SetupError(
