@@ -16,6 +16,7 @@ import hashlib
 import inspect
 import json
 import lzma
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -54,7 +55,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         content = render(collect(_ROOT))
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(content, encoding="utf-8")
+        # Renamed into place, so that nobody ever reads half a file.
+        draft = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+        draft.write_text(content, encoding="utf-8")
+        draft.replace(target)
     except (BundleError, OSError) as error:
         sys.stderr.write(f"no bundle was written: {error}\n")
         return 1

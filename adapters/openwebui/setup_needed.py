@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Final
 
+from openrouter_pipe.adapters.openwebui.host import detect
+from openrouter_pipe.adapters.openwebui.valves import make_user_valves, make_valves
 from openrouter_pipe.ports.json import JsonObject
 
 SETUP_ID: Final = "setup-needed"
@@ -28,12 +30,20 @@ def missing_packages_text(packages: Sequence[str], command: str) -> str:
 
 
 def make_setup_class(packages: Sequence[str], command: str) -> type:
-    """Class ``Pipe`` for a server that lacks packages; it needs none itself and answers every chat with the remedy."""
+    """Class ``Pipe`` for a server that lacks packages; it needs none of them and answers every chat with the remedy."""
+    valves_class = make_valves(password_inputs=detect().renders_inputs)
+    user_valves_class = make_user_valves()
     text = missing_packages_text(packages, command)
     reason = f"missing packages: {', '.join(packages)}"
 
     class Pipe:
-        """Stands in until the packages are there. Valves stay untouched: there is no class to check them against."""
+        """Stands in until the packages are there; settings can be made meanwhile."""
+
+        Valves = valves_class
+        UserValves = user_valves_class
+
+        def __init__(self) -> None:
+            self.valves = self.Valves()
 
         async def pipes(self) -> list[dict[str, str]]:
             """The entry that says so."""

@@ -207,6 +207,7 @@ async def test_missing_packages_are_explained_in_list_and_chat(content, monkeypa
     monkeypatch.setattr(bundle_entry.importlib.util, "find_spec", find)
     host = FakeHost(load("router", content))
     assert await host.models() == ["router.setup-needed"]
+    assert host.pipe.Valves(API_KEY="x").API_KEY
     text = "".join(await host.lines())
     assert "`cattrs>=23.2`, `lz4>=4.3`" in text
     assert "pip install" in text
