@@ -1,0 +1,103 @@
+"""Rows: artifacts as columns, and columns as they come back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from attrs import field, frozen
+from sqlalchemy import ColumnElement, Select, Table, Text, cast, literal, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from openrouter_pipe.adapters.sql import table as tables
+from openrouter_pipe.adapters.sql.envelope import Sealed
+from openrouter_pipe.ports.artifacts import Artifact
+
+
+@frozen
+class StoredRow:
+    """One row as read, not yet opened; ``payload`` is the column's text, ``created_at`` is aware, UTC."""
+
+    table: str
+    id: str
+    chat_id: str
+    message_id: str
+    model_id: str
+    item_type: str
+    payload: str = field(repr=False)
+    is_encrypted: bool
+    created_at: datetime
+
+
+def selection(table: Table, condition: ColumnElement[bool]) -> Select[Any]:
+    """All columns of the rows that match, in the order `stored` expects."""
+    columns = table.c
+    return select(
+        literal(table.name),
+        columns.id,
+        columns.chat_id,
+        columns.message_id,
+        columns.model_id,
+        columns.item_type,
+        # The payload as text: one row that is no JSON must not cost the others.
+        cast(columns.payload, Text),
+        columns.is_encrypted,
+        columns.created_at,
+    ).where(condition)
+
+
+def stored(row: Sequence[Any]) -> StoredRow:
+    """A row of `selection`; whatever an older writer left empty is blank."""
+    table, one, chat_id, message_id, model_id, item_type, payload, is_encrypted, created_at = row
+    return StoredRow(
+        table,
+        one,
+        chat_id,
+        message_id or "",
+        model_id or "",
+        item_type or "",
+        payload or "",
+        bool(is_encrypted),
+        _aware(created_at),
+    )
+
+
+def row_of(artifact: Artifact, sealed: Sealed, created_at: datetime) -> dict[str, object]:
+    """The columns of an artifact; what only describes it is cut to fit."""
+    return {
+        "id": artifact.id,
+        "chat_id": artifact.chat_id,
+        "message_id": _cut(artifact.message_id, tables.MESSAGE_LENGTH),
+        "model_id": _cut(artifact.model_id, tables.MODEL_LENGTH),
+        "item_type": _cut(artifact.item_type, tables.TYPE_LENGTH),
+        "payload": sealed.payload,
+        "is_encrypted": sealed.is_encrypted,
+        "created_at": created_at.astimezone(UTC).replace(tzinfo=None),
+    }
+
+
+async def upsert(connection: AsyncConnection, table: Table, rows: Sequence[dict[str, object]]) -> set[str]:
+    """Insert or replace rows in one statement; a row whose id lives in another chat stays as it is. The ids written."""
+    make = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    statement = make(table).values(list(rows))
+    changes = {
+        name: statement.excluded[name] for name in ("message_id", "model_id", "item_type", "payload", "is_encrypted")
+    }
+    statement = statement.on_conflict_do_update(
+        index_elements=[table.c.id], set_=changes, where=table.c.chat_id == statement.excluded.chat_id
+    )
+    result = await connection.execute(statement.returning(table.c.id))
+    return {str(one) for one in result.scalars()}
+
+
+def _cut(value: str, length: int) -> str:
+    """A descriptive column that every database takes."""
+    return value.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")[:length]
+
+
+def _aware(moment: object) -> datetime:
+    if not isinstance(moment, datetime):
+        return datetime.now(UTC)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -1,0 +1,301 @@
+"""`ArtifactStore` over the host's database.
+
+Rows of one chat are read in one statement over every table that the policy's keys name, and written to the first of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final, TypeVar
+
+from sqlalchemy import ColumnElement, Table, delete, select, text, union_all, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from openrouter_pipe.adapters.sql import table as tables
+from openrouter_pipe.adapters.sql.database import (
+    Database,
+    describe,
+    is_about_data,
+    is_missing_table,
+    lock_number,
+    translated,
+)
+from openrouter_pipe.adapters.sql.envelope import EnvelopeError, Place, seal, unseal
+from openrouter_pipe.adapters.sql.rows import StoredRow, row_of, selection, stored, upsert
+from openrouter_pipe.ports.artifacts import Artifact, ArtifactStoreError, StorePolicy
+from openrouter_pipe.ports.json import JsonValue
+
+_T = TypeVar("_T")
+_log = logging.getLogger(__name__)
+
+_ID: Final = re.compile("[0-9A-HJKMNP-TV-Z]{20}")
+_THREAD_BYTES: Final = 64 * 1024
+"""Payload size from which sealing and opening leave the event loop."""
+
+_REFRESH_AFTER: Final = timedelta(hours=1)
+"""Rows read again sooner than this keep their age: retention counts in days, and every turn would write every row."""
+
+_REFRESH_DEADLINE: Final = 2.0
+_IN_ONE_STATEMENT: Final = 5_000
+_CLEAN_UP_ROWS: Final = 1_000
+_REMEMBERED_WARNINGS: Final = 4_096
+
+
+class SqlArtifactStore:
+    """`ArtifactStore` in the host's SQLite or PostgreSQL database, found from ``environment`` at each use.
+
+    ``now`` is the wall clock, aware, UTC; ``deadline`` is in seconds per transaction. Nothing is opened before first use.
+    """
+
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        deadline: float | None = None,
+    ) -> None:
+        self._database = Database(environment) if deadline is None else Database(environment, deadline=deadline)
+        self._now = now
+        self._warned: OrderedDict[str, None] = OrderedDict()
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._database.aclose()
+
+    async def save(self, artifacts: Sequence[Artifact], policy: StorePolicy) -> frozenset[str]:
+        """Store what can be stored; see `ArtifactStore.save`."""
+        unique = list({artifact.id: artifact for artifact in reversed(artifacts)}.values())[::-1]
+        if not unique:
+            return frozenset()
+        name = tables.table_name(policy.pipe_id, policy.key.reveal())
+        table = await self._database.ensure(name)
+        rows = await self._seal_all(unique, table, policy)
+        durable: set[str] = set()
+        size = max(1, policy.batch_size)
+        for start in range(0, len(rows), size):
+            try:
+                durable |= await self._write(table, rows[start : start + size])
+            except ArtifactStoreError as error:
+                if not durable:
+                    raise
+                _log.warning("Only %d of %d artifacts were stored: %s", len(durable), len(rows), error)
+                break
+        return frozenset(durable)
+
+    async def load(self, chat_id: str, ids: Sequence[str], policy: StorePolicy) -> dict[str, Artifact]:
+        """Read the artifacts of one chat in one query; see `ArtifactStore.load`."""
+        wanted = [one for one in dict.fromkeys(ids) if _ID.fullmatch(one)]
+        if not wanted or not chat_id:
+            return {}
+        keys = tables.key_ring(policy)
+        found = await self._database.existing([tables.table_name(policy.pipe_id, key) for key in keys])
+        rows: list[StoredRow] = []
+        for start in range(0, len(wanted), _IN_ONE_STATEMENT):
+            if found:
+                rows += await self._read(found, chat_id, wanted[start : start + _IN_ONE_STATEMENT])
+        opened, broken = await _in_thread_when_large(
+            sum(len(row.payload) for row in rows), lambda: _open_all(rows, keys)
+        )
+        self._warn(wanted, opened, broken)
+        await self._refresh(found, chat_id, [row for row in rows if row.id in opened])
+        return opened
+
+    async def delete(self, chat_id: str, ids: Sequence[str], policy: StorePolicy) -> int:
+        """Delete artifacts of one chat; see `ArtifactStore.delete`."""
+        wanted = [one for one in dict.fromkeys(ids) if _ID.fullmatch(one)]
+        return await self._delete_in_parts(
+            wanted, policy, lambda table, part: (table.c.chat_id == chat_id) & table.c.id.in_(part)
+        )
+
+    async def delete_chats(self, chat_ids: Sequence[str], policy: StorePolicy) -> int:
+        """Delete everything of these chats; see `ArtifactStore.delete_chats`."""
+        wanted = [one for one in dict.fromkeys(chat_ids) if _is_storable_name(one)]
+        return await self._delete_in_parts(wanted, policy, lambda table, part: table.c.chat_id.in_(part))
+
+    async def clean_up(self, older_than: datetime, policy: StorePolicy) -> int:
+        """Delete rows not read for long, a thousand at a time, while no other worker does; see `ArtifactStore.clean_up`.
+
+        A worker that finds another at work leaves it to that one and returns what it has deleted itself.
+        """
+        limit = older_than.astimezone(UTC).replace(tzinfo=None)
+        total = 0
+        for table in await self._existing(policy):
+            while True:
+                old = select(table.c.id).where(table.c.created_at < limit).limit(_CLEAN_UP_ROWS)
+                with translated():
+                    async with self._database.transaction() as connection:
+                        await self._database.limit_statements(connection)
+                        if not await _try_lock(connection, table):
+                            return total
+                        gone = (await connection.execute(delete(table).where(table.c.id.in_(old)))).rowcount
+                total += gone
+                if gone < _CLEAN_UP_ROWS:
+                    break
+        return total
+
+    async def _existing(self, policy: StorePolicy) -> list[Table]:
+        names = [tables.table_name(policy.pipe_id, key) for key in tables.key_ring(policy)]
+        return await self._database.existing(names)
+
+    async def _seal_all(
+        self, artifacts: Sequence[Artifact], table: Table, policy: StorePolicy
+    ) -> list[dict[str, object]]:
+        def run() -> list[dict[str, object]]:
+            return [row for artifact in artifacts if (row := self._sealed(artifact, table.name, policy)) is not None]
+
+        return await _in_thread_when_large(sum(_size(artifact.payload) for artifact in artifacts), run)
+
+    def _sealed(self, artifact: Artifact, table: str, policy: StorePolicy) -> dict[str, object] | None:
+        if not _ID.fullmatch(artifact.id) or not _is_storable_name(artifact.chat_id):
+            _log.warning("Artifact %r was not stored: its id or chat id does not fit the table", artifact.id[:40])
+            return None
+        try:
+            place = Place(table, artifact.id, artifact.chat_id)
+            sealed = seal(artifact.payload, place, policy, is_reasoning=artifact.item_type == "reasoning")
+        except EnvelopeError as error:
+            _log.warning("Artifact %s was not stored: %s", artifact.id, error)
+            return None
+        return row_of(artifact, sealed, artifact.created_at or self._now())
+
+    async def _write(self, table: Table, rows: Sequence[dict[str, object]]) -> set[str]:
+        """Write a batch; where one row spoils it, row by row. Raises `ArtifactStoreError` when the database is the reason."""
+        try:
+            return await self._upsert(table, rows)
+        except SQLAlchemyError as error:
+            if is_missing_table(error):
+                self._database.forget(table)
+                raise ArtifactStoreError("the table is gone; it is made again at the next turn") from None
+            if not is_about_data(error):
+                raise ArtifactStoreError(f"the database failed: {describe(error)}") from None
+            if len(rows) == 1:
+                _log.warning("Artifact %s was not stored: %s", rows[0]["id"], describe(error))
+                return set()
+        durable: set[str] = set()
+        for row in rows:
+            durable |= await self._write(table, [row])
+        return durable
+
+    async def _upsert(self, table: Table, rows: Sequence[dict[str, object]]) -> set[str]:
+        async with self._database.transaction() as connection:
+            await self._database.limit_statements(connection)
+            durable = await upsert(connection, table, rows)
+        foreign = [str(row["id"]) for row in rows if row["id"] not in durable]
+        if foreign:
+            _log.warning("Artifacts %s were not stored: their ids belong to another chat", ", ".join(foreign[:5]))
+        return durable
+
+    async def _read(self, found: Sequence[Table], chat_id: str, ids: Sequence[str]) -> list[StoredRow]:
+        parts = [selection(table, (table.c.chat_id == chat_id) & table.c.id.in_(ids)) for table in found]
+        statement = parts[0] if len(parts) == 1 else union_all(*parts)
+        try:
+            async with self._database.transaction() as connection:
+                result = (await connection.execute(statement)).all()
+        except SQLAlchemyError as error:
+            if is_missing_table(error):
+                for table in found:
+                    self._database.forget(table)
+                return []
+            raise ArtifactStoreError(f"the database failed: {describe(error)}") from None
+        return [stored(row) for row in result]
+
+    async def _refresh(self, found: Sequence[Table], chat_id: str, rows: Sequence[StoredRow]) -> None:
+        """Make the rows that were read young again. Failing that costs nothing today, so it must not cost the turn."""
+        now = self._now()
+        old = [row for row in rows if now - row.created_at > _REFRESH_AFTER]
+        try:
+            for table in found:
+                ids = [row.id for row in old if row.table == table.name]
+                if ids:
+                    chosen = update(table).where((table.c.chat_id == chat_id) & table.c.id.in_(ids))
+                    async with asyncio.timeout(_REFRESH_DEADLINE), self._database.hasty_transaction() as connection:
+                        await connection.execute(chosen.values(created_at=now.astimezone(UTC).replace(tzinfo=None)))
+        except (SQLAlchemyError, ArtifactStoreError, TimeoutError) as error:
+            _log.warning("The age of %d artifacts could not be refreshed: %s", len(old), describe(error))
+
+    async def _delete_in_parts(
+        self,
+        wanted: Sequence[str],
+        policy: StorePolicy,
+        condition: Callable[[Table, Sequence[str]], ColumnElement[bool]],
+    ) -> int:
+        if not wanted:
+            return 0
+        total = 0
+        for table in await self._existing(policy):
+            for start in range(0, len(wanted), _IN_ONE_STATEMENT):
+                part = wanted[start : start + _IN_ONE_STATEMENT]
+                with translated():
+                    async with self._database.transaction() as connection:
+                        await self._database.limit_statements(connection)
+                        total += (await connection.execute(delete(table).where(condition(table, part)))).rowcount
+        return total
+
+    def _warn(self, wanted: Sequence[str], opened: Mapping[str, Artifact], broken: Mapping[str, str]) -> None:
+        """One line for what this read did not bring, each artifact once in the life of the store."""
+        news = [one for one in wanted if one not in opened and one not in self._warned]
+        for one in news:
+            self._warned[one] = None
+        while len(self._warned) > _REMEMBERED_WARNINGS:
+            self._warned.popitem(last=False)
+        if news:
+            shown = ", ".join(f"{one} ({broken.get(one, 'not in this chat')})" for one in news[:5])
+            more = f" and {len(news) - 5} more" if len(news) > 5 else ""
+            _log.warning("Artifacts skipped on replay: %s%s", shown, more)
+
+
+def _open_all(rows: Iterable[StoredRow], keys: Sequence[str]) -> tuple[dict[str, Artifact], dict[str, str]]:
+    opened: dict[str, Artifact] = {}
+    broken: dict[str, str] = {}
+    for row in rows:
+        if row.id in opened:
+            continue  # the table written today comes first
+        try:
+            payload = unseal(row.payload, Place(row.table, row.id, row.chat_id), keys, is_encrypted=row.is_encrypted)
+        except EnvelopeError as error:
+            broken[row.id] = str(error)
+            continue
+        opened[row.id] = Artifact(
+            row.id, row.chat_id, row.message_id, row.model_id, row.item_type, payload, row.created_at
+        )
+    return opened, broken
+
+
+async def _in_thread_when_large(size: int, work: Callable[[], _T]) -> _T:
+    return await asyncio.to_thread(work) if size > _THREAD_BYTES else work()
+
+
+def _size(value: JsonValue) -> int:
+    """Characters of text in a value, roughly and quickly; stops counting where it is large anyway."""
+    total = 0
+    waiting: list[JsonValue] = [value]
+    while waiting and total <= _THREAD_BYTES:
+        match waiting.pop():
+            case str() as text_value:
+                total += len(text_value)
+            case Mapping() as mapping:
+                waiting.extend(mapping.values())
+                total += 8 * len(mapping)
+            case Sequence() as sequence:
+                waiting.extend(sequence)
+                total += 2 * len(sequence)
+            case _:
+                total += 8
+    return total
+
+
+async def _try_lock(connection: AsyncConnection, table: Table) -> bool:
+    """Whether this transaction may clean up. SQLite has one writer anyway, and statements of it do not overlap."""
+    if connection.dialect.name != "postgresql":
+        return True
+    result = await connection.execute(text("SELECT pg_try_advisory_xact_lock(:n)"), {"n": lock_number(table)})
+    return bool(result.scalar())
+
+
+def _is_storable_name(name: str) -> bool:
+    return 0 < len(name) <= tables.CHAT_LENGTH and name.isprintable()
