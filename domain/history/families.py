@@ -13,7 +13,13 @@ from attrs import evolve
 
 from openrouter_pipe.ports.items import FunctionCallItem, InputItem, ReasoningItem
 
-_FAMILIES: Final = {"openai": "openai", "anthropic": "anthropic", "google": "gemini", "x-ai": "xai", "meta-llama": "meta"}
+_FAMILIES: Final = {
+    "openai": "openai",
+    "anthropic": "anthropic",
+    "google": "gemini",
+    "x-ai": "xai",
+    "meta-llama": "meta",
+}
 """The vendor in a model's id, and the word in the format of reasoning that its models read."""
 
 _ROUTERS: Final = {"openrouter"}

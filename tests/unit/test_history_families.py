@@ -1,6 +1,7 @@
 """Reasoning of another family does not follow the chat to another model."""
 
 import pytest
+
 from openrouter_pipe.domain.history.families import without_foreign_reasoning
 from openrouter_pipe.ports.items import FunctionCallItem, FunctionOutputItem, InputItem, ReasoningItem
 
