@@ -30,6 +30,7 @@ from openrouter_pipe.domain.breakers import Breakers
 from openrouter_pipe.domain.catalog.service import CatalogService
 from openrouter_pipe.domain.conversation import Conversation
 from openrouter_pipe.domain.tools.orchestration import ToolOrchestrator
+from openrouter_pipe.ports.artifacts import ArtifactStore
 
 
 class InMemoryContainer(containers.DeclarativeContainer):
@@ -37,7 +38,7 @@ class InMemoryContainer(containers.DeclarativeContainer):
 
     provider = providers.Singleton(ScriptedProvider)
     catalog_source = providers.Singleton(ScriptedCatalog)
-    store = providers.Singleton(MemoryArtifactStore)
+    store: providers.Singleton[ArtifactStore] = providers.Singleton(MemoryArtifactStore)
     codec = providers.Singleton(OpenRouterItemCodec)
     clock = providers.Singleton(SystemClock)
     ids = providers.Singleton(CountingIds)

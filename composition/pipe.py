@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Final
 
+import httpx
 from dependency_injector import containers, providers
 
 from openrouter_pipe.adapters.memory.telemetry import NullMetrics
+from openrouter_pipe.adapters.observability.chat import LoggedChat
+from openrouter_pipe.adapters.observability.console import PipeLogging
 from openrouter_pipe.adapters.openrouter import (
     HttpClients,
     OpenRouterCatalog,
@@ -22,14 +26,18 @@ from openrouter_pipe.adapters.openrouter import (
 from openrouter_pipe.adapters.openwebui import make_pipe_class
 from openrouter_pipe.adapters.sql import SqlArtifactStore
 from openrouter_pipe.adapters.system import SystemClock, SystemIds, SystemRandomness
-from openrouter_pipe.composition.policies import turn_policies
+from openrouter_pipe.composition.policies import log_redaction, turn_policies
 from openrouter_pipe.domain.admission import Admission
 from openrouter_pipe.domain.breakers import Breakers
 from openrouter_pipe.domain.catalog.service import CatalogService
 from openrouter_pipe.domain.conversation import Conversation
 from openrouter_pipe.domain.tools.orchestration import ToolOrchestrator
+from openrouter_pipe.ports.artifacts import ArtifactStore
 from openrouter_pipe.ports.chat import ChatService
 from openrouter_pipe.ports.runtime import Clock, Ids
+
+_PACKAGE: Final = __name__.removesuffix(".composition.pipe")
+"""Name of the package's logger: the bundle loads everything under a private name."""
 
 
 class PipeContainer(containers.DeclarativeContainer):
@@ -37,7 +45,7 @@ class PipeContainer(containers.DeclarativeContainer):
 
     pipe_id = providers.Object("openrouter")
     environment = providers.Object(os.environ)
-    transport_factory = providers.Object(None)
+    transport_factory: providers.Object[Callable[[], httpx.AsyncBaseTransport] | None] = providers.Object(None)
 
     clock = providers.Singleton(SystemClock)
     ids = providers.Singleton(SystemIds)
@@ -47,14 +55,14 @@ class PipeContainer(containers.DeclarativeContainer):
     clients = providers.Singleton(HttpClients, transport_factory=transport_factory)
     provider = providers.Singleton(OpenRouterProvider, clients)
     catalog_source = providers.Singleton(OpenRouterCatalog, clients)
-    store = providers.Singleton(SqlArtifactStore, environment)
+    store: providers.Singleton[ArtifactStore] = providers.Singleton(SqlArtifactStore, environment)
     policies = providers.Factory(functools.partial, turn_policies, pipe_id=pipe_id)
 
     admission = providers.Singleton(Admission)
     breakers = providers.Singleton(Breakers, clock)
     catalog = providers.Singleton(CatalogService, catalog_source, clock)
     tools = providers.Singleton(ToolOrchestrator, clock, breakers)
-    chat = providers.Singleton(
+    conversation = providers.Singleton(
         Conversation,
         provider=provider,
         catalog=catalog,
@@ -69,6 +77,8 @@ class PipeContainer(containers.DeclarativeContainer):
         policies=policies,
         metrics=metrics,
     )
+    console = providers.Singleton(PipeLogging, _PACKAGE)
+    chat = providers.Singleton(LoggedChat, conversation, console, log_redaction)
 
 
 class PipeServices:
@@ -84,8 +94,11 @@ class PipeServices:
     async def close(self) -> None:
         """End background work and connections; the services cannot be used afterwards."""
         await self._container.catalog().close()
-        await self._container.store().aclose()
+        store = self._container.store()
+        if isinstance(store, SqlArtifactStore):
+            await store.aclose()
         await self._container.clients().aclose()
+        self._container.console().close()
 
 
 def build(pipe_id: str) -> PipeServices:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -12,6 +14,7 @@ from openrouter_pipe.domain.catalog.selection import SelectionPolicy
 from openrouter_pipe.domain.errors.policy import ErrorPolicy
 from openrouter_pipe.domain.history.policy import HistoryPolicy
 from openrouter_pipe.domain.policies import StreamingPolicy, TurnPolicies
+from openrouter_pipe.domain.redaction import Redactor
 from openrouter_pipe.domain.shaping.policy import ShapingPolicy
 from openrouter_pipe.domain.tools.policy import ToolPolicy
 from openrouter_pipe.ports.artifacts import StorePolicy
@@ -115,6 +118,22 @@ def turn_policies(settings: Settings, pipe_id: str = "openrouter") -> TurnPolici
             show_final_usage_status=settings.SHOW_FINAL_USAGE_STATUS,
         ),
     )
+
+
+def secrets_of(settings: Settings) -> tuple[Secret, ...]:
+    """Every secret that these settings hold."""
+    values = (getattr(settings, setting.name) for setting in SETTINGS if setting.secret)
+    return tuple(value for value in values if isinstance(value, Secret) and value)
+
+
+@functools.lru_cache(maxsize=32)
+def _log_redactor(secrets: tuple[Secret, ...]) -> Redactor:
+    return Redactor(secrets, all_emails=True)
+
+
+def log_redaction(settings: Settings) -> Callable[[str], str]:
+    """How log lines are redacted: everything that errors hide, and e-mail addresses anywhere."""
+    return _log_redactor(secrets_of(settings)).text
 
 
 def shaping_policy(settings: Settings) -> ShapingPolicy:

@@ -16,7 +16,7 @@ import secrets
 import sys
 import tempfile
 import types
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -83,7 +83,7 @@ async def ask(pipe: Any, model: str, messages: list[dict[str, str]], show: Calla
     return "".join(said)
 
 
-async def _lines(result: Any) -> AsyncIterator[dict[str, Any]]:
+async def _lines(result: Any) -> AsyncGenerator[dict[str, Any], None]:
     if isinstance(result, str):
         yield {"choices": [{"delta": {"content": result}}]}
         return
