@@ -190,7 +190,7 @@ class Completed:
 @frozen
 class Failed:
     """The turn ended in an error. ``text`` is the rendered template, ready to show; ``partial`` tells that answer text
-    was shown before. ``status`` is the HTTP status that fits."""
+    was shown before; then a `NoticeAdded` has already said ``text``. ``status`` is the HTTP status that fits."""
 
     error_id: str
     code: str

@@ -24,7 +24,7 @@ from openrouter_pipe.adapters.openwebui.request import (
     surface,
 )
 from openrouter_pipe.adapters.openwebui.whole import WholeAnswer
-from openrouter_pipe.ports.chat import ChatEvent, Failed
+from openrouter_pipe.ports.chat import ChatEvent, Failed, NoticeAdded
 from openrouter_pipe.ports.runtime import Clock, Ids
 
 _LOG = logging.getLogger(__name__)
@@ -41,6 +41,7 @@ class Turn:
         self._surface = Surface.API if self._task else surface(call, host)
         self._model = requested_model(call)
         self._emitter = Emitter(call, host)
+        self._own_tools = call.toolbox is not None
 
     async def stream(self, events: AsyncGenerator[ChatEvent, None]) -> AsyncGenerator[str, None]:
         """Lines for the host, one event each. Closing this closes ``events`` at once."""
@@ -56,7 +57,7 @@ class Turn:
 
     async def whole(self, events: AsyncGenerator[ChatEvent, None]) -> Any:
         """The answer at once: text for a task, an error with its status for a program, else a completion."""
-        answer = WholeAnswer(own_tools=False)
+        answer = WholeAnswer(own_tools=self._own_tools)
         async with aclosing(self._guarded(events)) as guarded:
             async for event in guarded:
                 await self._emitter.show(event)
@@ -65,7 +66,7 @@ class Turn:
         if self._task and self._task.kind != MIXTURE_OF_AGENTS:
             return answer.task_result(self._task.kind)
         failure = answer.failure
-        if failure and self._surface is Surface.API and not self._task:
+        if failure and not failure.partial and self._surface is Surface.API and not self._task:
             return _error_response(failure)
         return answer.completion(self._ids.item_id("chatcmpl-"), self._model, self._now())
 
@@ -79,17 +80,20 @@ class Turn:
         except Exception:  # noqa: BLE001 - the edge towards the host: an exception would cost the text already shown
             error_id = self._ids.error_id()
             _LOG.exception("a turn broke off (error %s)", error_id)
-            yield internal_failure(error_id, partial=seen)
+            failure = internal_failure(error_id, partial=seen)
+            if seen:
+                yield NoticeAdded(failure.text)
+            yield failure
         finally:
             await events.aclose()
 
     def _renderer(self) -> Renderer:
         if self._surface is Surface.NATIVE:
-            return NativeItems(self._ids, self._clock, own_tools=False)
+            return NativeItems(self._ids, self._clock, own_tools=self._own_tools)
         writer = ChunkWriter(self._ids.item_id("chatcmpl-"), self._model, self._now())
         if self._surface is Surface.CHAT:
-            return ChatChunks(writer, own_tools=False)
-        return ApiChunks(writer, own_tools=False, closes_stream=self._host.closes_stream)
+            return ChatChunks(writer, own_tools=self._own_tools)
+        return ApiChunks(writer, own_tools=self._own_tools, closes_stream=self._host.closes_stream)
 
     def _now(self) -> int:
         return int(self._clock.now().timestamp())

@@ -20,7 +20,7 @@ from openrouter_pipe.adapters.openwebui.lines import (
     tool_card,
     usage_fields,
 )
-from openrouter_pipe.adapters.openwebui.rendering import finish_reason, image_markdown, open_call, output_files
+from openrouter_pipe.adapters.openwebui.rendering import finish_reason, image_markdown, open_call
 from openrouter_pipe.adapters.openwebui.tags import TagGuard
 from openrouter_pipe.ports.chat import (
     ChatEvent,
@@ -78,13 +78,16 @@ class ChatChunks:
             case NoticeAdded(text) | MarkersIssued(text):
                 yield write.content(self._joiner.block(text))
             case ToolFinished(_, call, output):
-                card = tool_card(call.call_id, call.name, call.arguments, output.text, output_files(output))
+                card = tool_card(
+                    call.call_id, call.name, call.arguments, output.text, [file.url for file in output.files]
+                )
                 yield write.content(self._joiner.block(card))
             case ItemClosed(_, FunctionCallItem() as call, _) if not self._own_tools:
                 yield write.delta({"tool_calls": [open_call(call, self._calls)]})
                 self._calls += 1
             case Failed():
-                yield write.content(self._joiner.block(event.text))
+                if not event.partial:
+                    yield write.content(self._joiner.block(event.text))
                 if event.usage:
                     yield write.usage(usage_fields(event.usage))
             case Completed(usage=usage) if usage:

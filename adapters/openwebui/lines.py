@@ -108,7 +108,7 @@ def citation_annotation(citation: Citation) -> dict[str, Any]:
     }
 
 
-def tool_card(call_id: str, name: str, arguments: str, result: str, files: list[dict[str, Any]]) -> str:
+def tool_card(call_id: str, name: str, arguments: str, result: str, files: list[str]) -> str:
     """The block by which hosts that keep text show a tool that ran; it must stand on lines of its own."""
 
     def attribute(value: str) -> str:

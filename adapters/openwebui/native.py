@@ -93,9 +93,10 @@ class NativeItems:
             case ToolFinished(index, call, output):
                 self._running.pop(call.call_id, None)
                 yield from self._add_output((index, 0), call, output)
-            case Failed(text=text, usage=usage):
+            case Failed(text=text, partial=partial, usage=usage):
                 self._usage = usage
-                yield from self._block(text)
+                if not partial:
+                    yield from self._block(text)
             case Completed(usage=usage):
                 self._usage = usage
 

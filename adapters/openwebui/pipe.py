@@ -29,6 +29,7 @@ from openrouter_pipe.adapters.openwebui.request import (
     wants_stream,
 )
 from openrouter_pipe.adapters.openwebui.setup_needed import SETUP_ID, plain_stream, setup_listing
+from openrouter_pipe.adapters.openwebui.toolbox import HostToolbox
 from openrouter_pipe.adapters.openwebui.valves import (
     make_user_valves,
     make_valves,
@@ -233,9 +234,14 @@ def make_pipe_class(
             __event_emitter__: Any = None,
             __request__: Any = None,
             __task__: Any = None,
+            __tools__: Any = None,
+            __event_call__: Any = None,
         ) -> Any:
             """Answer one call of the host."""
-            call = HostCall(body, __user__, __metadata__, __task__, __event_emitter__, __request__)
+            toolbox = HostToolbox.from_call(
+                __tools__, __metadata__, body, __event_call__, __event_emitter__, __request__, __user__
+            )
+            call = HostCall(body, __user__, __metadata__, __task__, __event_emitter__, __request__, toolbox)
             return await self._runtime.answer(call, self.valves)
 
         async def close(self) -> None:

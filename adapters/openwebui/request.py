@@ -15,6 +15,7 @@ from openrouter_pipe.adapters.openwebui.host import Host, mapping, text
 from openrouter_pipe.ports.chat import ChatRequest, Identity, Task
 from openrouter_pipe.ports.files import FileStore
 from openrouter_pipe.ports.settings import Settings
+from openrouter_pipe.ports.tools import Toolbox
 
 _NOT_PARAMETERS: Final = frozenset({"model", "messages", "stream", "metadata"})
 _UNSAVED_CHATS: Final = ("local", "temporary:", "channel:")
@@ -32,6 +33,7 @@ class HostCall:
     task: Any = None
     emitter: Any = field(default=None, repr=False)
     request: Any = field(default=None, repr=False)
+    toolbox: Toolbox | None = None
 
 
 class Surface(Enum):
@@ -125,5 +127,6 @@ def read_request(
         persistent=task is None and bool(identity.message_id) and saved_chat(identity.chat_id),
         task=task,
         files=files,
+        toolbox=call.toolbox,
         host_prefix=host_prefix,
     )

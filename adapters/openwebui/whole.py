@@ -73,7 +73,7 @@ class WholeAnswer:
 
     def completion(self, completion_id: str, model: str, created: int) -> dict[str, Any]:
         """A ``chat.completion``; a failure is part of the text, behind what there was before."""
-        if self.failure:
+        if self.failure and not self.failure.partial:
             self._text.append(self._joiner.block(self.failure.text))
         message: dict[str, Any] = {"role": "assistant", "content": "".join(self._text)}
         if self._reasoning:

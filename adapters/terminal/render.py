@@ -72,8 +72,8 @@ class LiveRenderer:
                 self._block(text, "dim" if not done else "dim green")
             case Notified(text=text):
                 self._block(text, "yellow")
-            case Failed(text=text):
-                self._block(text, "red")
+            case Failed(text=text, partial=partial):
+                self._block("" if partial else text, "red")
             case Completed(reason=reason):
                 if reason:
                     self._block(f"(incomplete: {reason})", "yellow")
