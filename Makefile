@@ -18,7 +18,7 @@ $(VENV)/.installed: pyproject.toml
 		{ echo "openrouter-pipe needs Python 3.11 or newer; call make with PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "Setting up $(VENV) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
 setup: $(VENV)/.installed ## Make the virtual environment in .venv
