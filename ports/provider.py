@@ -6,7 +6,7 @@ different output items may overlap; ``index`` tells them apart and is the item's
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncIterator, Awaitable
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
@@ -324,14 +324,27 @@ class ProviderError(Exception):
         self.fault = fault
 
 
+class ProviderStream(Protocol):
+    """The events of one round; an asynchronous generator is one."""
+
+    def __aiter__(self) -> AsyncIterator[ProviderEvent]:
+        """The stream itself."""
+
+    def __anext__(self) -> Awaitable[ProviderEvent]:
+        """The next event."""
+
+    def aclose(self) -> Awaitable[None]:
+        """End the round, wherever it is."""
+
+
 class ResponsesProvider(Protocol):
     """A provider of model answers (driven port)."""
 
-    def stream(self, request: ProviderRequest, connection: Connection) -> AsyncGenerator[ProviderEvent, None]:
+    def stream(self, request: ProviderRequest, connection: Connection) -> ProviderStream:
         """Run one round.
 
         Yields events in the provider's order and ends after `ResponseFinished`. ``request.stream`` False asks the
-        provider for one whole answer; the same events come out. Closing the generator closes the connection at once.
+        provider for one whole answer; the same events come out. Closing the stream closes the connection at once.
         Never retries: whether to try again is the caller's knowledge.
 
         Raises:

@@ -1,9 +1,9 @@
 """`ResponsesProvider` over HTTP: one request, one answer, streamed or whole, on either endpoint.
 
 No retries, no judgement, no queues. Pulling an event pulls bytes, so that a consumer that does not pull lets the socket's
-own flow control hold the provider back; what is buffered is one read, and of decoded events one wire event's worth. That
-satisfies every value of the queue-size settings (there is no queue that could fill up and stall), and the order of events
-is the order of bytes by construction, whatever the number of decoders.
+own flow control hold the provider back; what is buffered is one read and the events that it held. That satisfies every
+value of the queue-size settings (there is no queue that could fill up and stall), and the order of events is the order of
+bytes by construction, whatever the number of decoders.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
-from contextlib import aclosing, suppress
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from types import ModuleType
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 import httpx
 
@@ -35,6 +36,8 @@ from openrouter_pipe.ports.provider import (
 )
 
 _LOG = logging.getLogger(__name__)
+
+_Batch: TypeAlias = Sequence[ProviderEvent]
 
 THREAD_BYTES: Final = 64 * 1024
 """From this size on an event is decoded in a thread."""
@@ -66,8 +69,11 @@ class OpenRouterProvider:
         self._now = now
         self._warned_at = float("-inf")
 
-    async def stream(self, request: ProviderRequest, connection: Connection) -> AsyncGenerator[ProviderEvent, None]:
+    def stream(self, request: ProviderRequest, connection: Connection) -> EventStream:
         """Run one round; see `ResponsesProvider.stream`."""
+        return EventStream(self._answer(request, connection))
+
+    async def _answer(self, request: ProviderRequest, connection: Connection) -> AsyncGenerator[_Batch, None]:
         wire: ModuleType = chat if request.endpoint is Endpoint.CHAT_COMPLETIONS else responses
         url = address(connection.base_url, wire.PATH)
         sent_headers = headers(request, connection)
@@ -85,12 +91,14 @@ class OpenRouterProvider:
                 reader: _Reader = ChatReader(context) if wire is chat else ResponsesReader(context)
                 first, shape = await _peek(response, chunks, limits)
                 if shape == "sse":
-                    async with aclosing(self._events(first, chunks, reader, limits, connection)) as events:
-                        async for event in events:
-                            yield event
+                    reads = _Reads(first, chunks, reader, limits)
+                    while not reads.over:
+                        if batch := await reads.next():
+                            yield batch
+                        if reads.waiting > connection.event_queue_warn_size:
+                            self._warn(reads.waiting)
                 elif shape == "json":
-                    for event in await _whole(first, chunks, reader, limits, context):
-                        yield event
+                    yield await _whole(first, chunks, reader, limits, context)
                 else:
                     body, _ = await read_bounded(chunks, limits, _ERROR_BODY_BYTES)
                     message = "the answer is neither a stream of events nor JSON"
@@ -101,52 +109,6 @@ class OpenRouterProvider:
             finally:
                 await response.aclose()
 
-    async def _events(
-        self,
-        first: bytes,
-        chunks: AsyncIterator[bytes],
-        reader: _Reader,
-        limits: Limits,
-        connection: Connection,
-    ) -> AsyncGenerator[ProviderEvent, None]:
-        """The events of a stream.
-
-        Small events are decoded where they are: the hop to a thread costs fifty times what decoding them does. Large
-        ones (`THREAD_BYTES`) go to a thread, one after the other. orjson holds the interpreter's lock while it parses
-        (about 0.7 ms a megabyte), so that the gain is modest: other turns get their say before and after each of them,
-        and the slow second parse of broken or odd JSON never runs on the loop.
-        """
-        decoder = SseDecoder()
-        seen = False
-        chunk: bytes | None = first
-        while chunk is not None:
-            payloads = decoder.feed(chunk)
-            if len(payloads) > connection.event_queue_warn_size:
-                self._warn(len(payloads))
-            for data in payloads:
-                event = _parsed(data) if len(data) < THREAD_BYTES else await asyncio.to_thread(_parsed, data)
-                for found in _read(reader, event, len(data)):
-                    seen = True
-                    yield found
-                if reader.finished:
-                    return
-            if decoder.done:
-                break
-            limits.check()
-            try:
-                chunk = await limits.wait(anext(chunks, None))
-            except ClosedEarlyError:
-                if seen:
-                    break  # an end like any other early end: the reader judges whether the answer is whole
-                raise
-        if decoder.done:
-            reader.done()
-        for data in decoder.finish():
-            for found in _read(reader, _parsed(data), len(data)):
-                yield found
-        for found in reader.end():
-            yield found
-
     def _warn(self, waiting: int) -> None:
         now = asyncio.get_running_loop().time()
         if now - self._warned_at >= _WARN_SECONDS:
@@ -154,6 +116,115 @@ class OpenRouterProvider:
             _LOG.warning(
                 "%d events of one stream are waiting to be read; the consumer is slower than the model", waiting
             )
+
+
+class EventStream:
+    """The events of one answer: an asynchronous iterator that can tell whether its next event is there already.
+
+    One read from the network often holds many events when the process or its consumer is busy. They are decoded together,
+    so that `ready` is exact: True means that the next event costs no wait, and that nothing will be held back by it.
+    """
+
+    __slots__ = ("_batches", "_next", "_waiting")
+
+    def __init__(self, batches: AsyncGenerator[_Batch, None]) -> None:
+        self._batches = batches
+        self._next = batches.__anext__
+        self._waiting: deque[ProviderEvent] = deque()
+
+    def __aiter__(self) -> EventStream:
+        return self
+
+    async def __anext__(self) -> ProviderEvent:
+        if not self._waiting:
+            batch = await self._next()
+            if len(batch) == 1:
+                return batch[0]
+            self._waiting.extend(batch)
+        return self._waiting.popleft()
+
+    def ready(self) -> bool:
+        """Whether the next event will come without waiting."""
+        return bool(self._waiting)
+
+    async def aclose(self) -> None:
+        """Close the connection at once; events not yet taken are dropped."""
+        self._waiting.clear()
+        await self._batches.aclose()
+
+
+class _Reads:
+    """A stream of events read by read. ``waiting`` counts the wire events of the last read, ``over`` ends it."""
+
+    def __init__(self, first: bytes, chunks: AsyncIterator[bytes], reader: _Reader, limits: Limits) -> None:
+        self.over = False
+        self.waiting = 0
+        self._first = first
+        self._chunks = chunks
+        self._reader = reader
+        self._limits = limits
+        self._decoder = SseDecoder()
+        self._seen = False
+        self._failure: ProviderError | None = None
+
+    async def next(self) -> _Batch:
+        """The events of the next read, possibly none. Raises `ProviderError`, after the events that came before it."""
+        if self._failure is not None:
+            raise self._failure
+        chunk: bytes | None = self._first
+        if chunk:
+            self._first = b""
+        elif self._decoder.done:
+            chunk = None
+        else:
+            chunk = await self._read()
+        if chunk is None:
+            return await self._last()
+        return await self._decoded(self._decoder.feed(chunk))
+
+    async def _read(self) -> bytes | None:
+        self._limits.check()
+        try:
+            return await self._limits.wait(anext(self._chunks, None))
+        except ClosedEarlyError:
+            if not self._seen:
+                raise
+            return None  # an end like any other early end: the reader judges whether the answer is whole
+
+    async def _last(self) -> _Batch:
+        if self._decoder.done:
+            self._reader.done()
+        batch = await self._decoded(self._decoder.finish())
+        if self._failure is None:
+            try:
+                batch.extend(self._reader.end())
+            except ProviderError as error:
+                self._failure = error
+        self.over = self._failure is None
+        return batch
+
+    async def _decoded(self, payloads: list[bytes]) -> list[ProviderEvent]:
+        """What the payloads of one read say.
+
+        Small events are decoded where they are: the hop to a thread costs fifty times what decoding them does. Large ones
+        (`THREAD_BYTES`) go to a thread, one after the other. orjson holds the interpreter's lock while it parses (about
+        0.7 ms a megabyte), so that the gain is modest: other turns get their say before and after each of them, and the
+        slow second parse of broken or odd JSON never runs on the loop.
+        """
+        self.waiting = len(payloads)
+        batch: list[ProviderEvent] = []
+        for data in payloads:
+            event = _parsed(data) if len(data) < THREAD_BYTES else await asyncio.to_thread(_parsed, data)
+            try:
+                batch.extend(_read(self._reader, event, len(data)))
+            except ProviderError as error:
+                self._failure = error
+                break
+            if self._reader.finished:
+                self.over = True
+                break
+        self._seen = self._seen or bool(batch)
+        return batch
 
 
 async def _rendered(wire: ModuleType, asked: ProviderRequest) -> bytes:

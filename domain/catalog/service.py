@@ -15,6 +15,7 @@ from attrs import frozen
 
 from openrouter_pipe.domain.catalog.cards import read_card
 from openrouter_pipe.domain.catalog.catalog import Catalog
+from openrouter_pipe.domain.redaction import Redactor
 from openrouter_pipe.ports.catalog import CatalogSource
 from openrouter_pipe.ports.provider import Connection, FaultKind, ProviderError, ProviderFault
 from openrouter_pipe.ports.runtime import Clock
@@ -141,7 +142,7 @@ class CatalogService:
             "The model catalogue could not be fetched (%s%s: %s); failure %d in a row, next attempt in %.0f s; %s",
             fault.kind.value,
             "" if fault.status is None else f" {fault.status}",
-            fault.message[:200],
+            Redactor((origin.api_key,)).text(fault.message)[:200],
             self._failures,
             delay,
             "no models until then: check BASE_URL, the API key and the network"

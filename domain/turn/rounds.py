@@ -24,9 +24,9 @@ from openrouter_pipe.ports.provider import (
     FaultKind,
     FinishStatus,
     ProviderError,
-    ProviderEvent,
     ProviderFault,
     ProviderRequest,
+    ProviderStream,
 )
 from openrouter_pipe.ports.telemetry import Usage
 
@@ -100,7 +100,7 @@ class Round:
                     for line in self._reducer.say(status):
                         yield line
 
-    def _coalescer(self, stream: AsyncGenerator[ProviderEvent, None]) -> Coalescer | None:
+    def _coalescer(self, stream: ProviderStream) -> Coalescer | None:
         policy = self._streaming
         if policy.delta_char_limit <= 0 or not isinstance(stream, LookAhead):
             return None

@@ -194,6 +194,16 @@ async def test_a_crash_of_the_source_is_reported_and_backs_off(caplog: pytest.Lo
     assert "RuntimeError" in caplog.text
 
 
+async def test_a_failure_that_repeats_the_key_is_logged_without_it(caplog: pytest.LogCaptureFixture) -> None:
+    key = "sk-or-v1-0123456789abcdef0123456789abcdef"
+    service, _, _ = build(ProviderFault(FaultKind.STATUS, f"no user for {key} or opaque-proxy-key", 401))
+    with caplog.at_level(logging.WARNING):
+        await service.current(Connection("https://here/api/v1", Secret("opaque-proxy-key"), "", ""), 60)
+    assert "no user for" in caplog.text
+    assert key not in caplog.text
+    assert "opaque-proxy-key" not in caplog.text
+
+
 async def test_close_ends_the_refresh_and_the_wait() -> None:
     service, source, _ = build()
     source.gate.clear()

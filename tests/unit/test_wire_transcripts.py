@@ -311,3 +311,49 @@ async def test_items_that_overlap_keep_their_indices() -> None:
     assert order == [("ItemStarted", 0), ("ItemStarted", 1), ("ItemFinished", 1), ("ItemFinished", 0)]
     assert isinstance(events[-1], ResponseFinished)
     assert [type(item) for item in events[-1].output] == [ReasoningItem, MessageItem]
+
+
+def _delta(text: str) -> bytes:
+    event = {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": text}
+    return b"data: " + json.dumps(event).encode() + b"\n\n"
+
+
+def _streaming(*reads: bytes) -> tuple[HttpClients, OpenRouterProvider]:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Pieces(reads))
+
+    clients = HttpClients(lambda: httpx.MockTransport(answer))
+    return clients, OpenRouterProvider(clients)
+
+
+_END = b'data: {"type":"response.completed","response":{"status":"completed"}}\n\n'
+
+
+async def test_a_stream_tells_whether_its_next_event_is_there_already() -> None:
+    silent = b': keep\n\ndata: {"type":"response.nobody_knows"}\n\n'  # more of the read, but no event for anybody
+    reads = (_delta("a"), _delta("b") + _delta("c") + _delta("d") + silent, _delta("e") + _END)
+    clients, provider = _streaming(*reads)
+    stream = provider.stream(ProviderRequest(Endpoint.RESPONSES, "a/b", ()), CONNECTION)
+    assert not stream.ready()
+    found = [(event.text if isinstance(event, TextDelta) else "end", stream.ready()) async for event in stream]
+    assert found == [("a", False), ("b", True), ("c", True), ("d", False), ("e", True), ("end", False)]
+    await clients.aclose()
+
+
+async def test_what_came_before_an_error_in_the_same_read_counts() -> None:
+    error = b'data: {"type":"error","code":"server_error","message":"no"}\n\n'
+    events, fault = await events_of([_delta("a") + _delta("b") + error + _delta("c")], Endpoint.RESPONSES)
+    assert events == [TextDelta(0, 0, "a"), TextDelta(0, 0, "b")]
+    assert fault is not None
+    assert fault.code == "server_error"
+
+
+async def test_a_closed_stream_gives_nothing_more() -> None:
+    clients, provider = _streaming(_delta("a") + _delta("b") + _END)
+    stream = provider.stream(ProviderRequest(Endpoint.RESPONSES, "a/b", ()), CONNECTION)
+    assert await anext(stream) == TextDelta(0, 0, "a")
+    await stream.aclose()
+    await stream.aclose()
+    assert not stream.ready()
+    assert [event async for event in stream] == []
+    await clients.aclose()
