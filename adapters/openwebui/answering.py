@@ -8,6 +8,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
+from attrs import evolve
+
 from openrouter_pipe.adapters.openwebui.chunks import ApiChunks, ChatChunks
 from openrouter_pipe.adapters.openwebui.emitter import Emitter
 from openrouter_pipe.adapters.openwebui.failures import internal_failure
@@ -19,12 +21,13 @@ from openrouter_pipe.adapters.openwebui.request import (
     MIXTURE_OF_AGENTS,
     HostCall,
     Surface,
+    follows_marker,
     read_task,
     requested_model,
     surface,
 )
 from openrouter_pipe.adapters.openwebui.whole import WholeAnswer
-from openrouter_pipe.ports.chat import ChatEvent, Failed, NoticeAdded
+from openrouter_pipe.ports.chat import ChatEvent, Failed, NoticeAdded, TextAdded
 from openrouter_pipe.ports.runtime import Clock, Ids
 
 _LOG = logging.getLogger(__name__)
@@ -42,6 +45,7 @@ class Turn:
         self._model = requested_model(call)
         self._emitter = Emitter(call, host)
         self._own_tools = call.toolbox is not None
+        self._sets_off = follows_marker(call)
 
     async def stream(self, events: AsyncGenerator[ChatEvent, None]) -> AsyncGenerator[str, None]:
         """Lines for the host, one event each. Closing this closes ``events`` at once."""
@@ -76,7 +80,7 @@ class Turn:
         try:
             async for event in events:
                 seen = True
-                yield event
+                yield self._set_off(event)
         except Exception:  # noqa: BLE001 - the edge towards the host: an exception would cost the text already shown
             error_id = self._ids.error_id()
             _LOG.exception("a turn broke off (error %s)", error_id)
@@ -86,6 +90,14 @@ class Turn:
             yield failure
         finally:
             await events.aclose()
+
+    def _set_off(self, event: ChatEvent) -> ChatEvent:
+        """The first words of a continued answer start a line of their own: the host glues them to the stored text, and
+        a marker must end its line."""
+        if self._sets_off and isinstance(event, TextAdded | NoticeAdded | Failed):
+            self._sets_off = False
+            return evolve(event, text="\n\n" + event.text)
+        return event
 
     def _renderer(self) -> Renderer:
         if self._surface is Surface.NATIVE:

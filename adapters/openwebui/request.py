@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from openrouter_pipe.ports.settings import Settings
 from openrouter_pipe.ports.tools import Toolbox
 
 _NOT_PARAMETERS: Final = frozenset({"model", "messages", "stream", "metadata"})
+_ENDS_IN_MARKER: Final = re.compile(r"\]: #\s*\Z")
 _UNSAVED_CHATS: Final = ("local", "temporary:", "channel:")
 MIXTURE_OF_AGENTS: Final = "moa_response_generation"
 """The one task of the host whose result is an answer to read, streamed like any other."""
@@ -84,6 +86,18 @@ def read_task(value: Any) -> Task | None:
 def saved_chat(chat_id: str) -> bool:
     """Whether the host keeps this chat; temporary ones and channels leave nothing behind."""
     return bool(chat_id) and not chat_id.startswith(_UNSAVED_CHATS)
+
+
+def follows_marker(call: HostCall) -> bool:
+    """Whether the answer goes on behind one that ends in a marker: the user pressed "continue"."""
+    messages = mapping(call.body).get("messages")
+    last = mapping(messages[-1]) if isinstance(messages, list) and messages else {}
+    if last.get("role") != "assistant":
+        return False
+    content = last.get("content")
+    if isinstance(content, list) and content:
+        content = mapping(content[-1]).get("text")
+    return _ENDS_IN_MARKER.search(text(content)) is not None
 
 
 def wants_stream(call: HostCall) -> bool:
