@@ -38,9 +38,10 @@ class BusyError(Exception):
 
 
 class Admission:
-    """The process's permits and its waiting room."""
+    """The process's permits and its waiting room. ``subject`` names what runs, for the log."""
 
-    def __init__(self) -> None:
+    def __init__(self, subject: str = "Turns") -> None:
+        self._subject = subject
         self._limit = 0
         self._running = 0
         self._room = _WaitingRoom()
@@ -61,13 +62,14 @@ class Admission:
             return
         if policy.max_running < self._limit:
             _log.info(
-                "Turns running at once: limit lowered from %d to %d; %d run now, it acts as they end",
+                "%s running at once: limit lowered from %d to %d; %d run now, it acts as they end",
+                self._subject,
                 self._limit,
                 policy.max_running,
                 self._running,
             )
         elif self._limit:
-            _log.info("Turns running at once: limit raised from %d to %d", self._limit, policy.max_running)
+            _log.info("%s running at once: limit raised from %d to %d", self._subject, self._limit, policy.max_running)
         self._limit = policy.max_running
         self._grant()
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from attrs import field, frozen
@@ -24,12 +25,17 @@ class ToolSpec:
 
 @frozen
 class ToolCall:
-    """One call to run; ``name`` and ``kind`` are those of the spec."""
+    """One call to run; ``name`` and ``kind`` are those of the spec.
+
+    ``pause`` stops the clocks of the call while a person is being asked: a toolbox waits for people inside of it. All
+    pauses of a call together are bounded by ten minutes.
+    """
 
     call_id: str
     name: str
     arguments: Mapping[str, JsonValue] = field(repr=False)
     kind: str = "local"
+    pause: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, repr=False, eq=False)
 
 
 @frozen

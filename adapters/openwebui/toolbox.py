@@ -18,6 +18,7 @@ import logging
 import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, Final
 
 from openrouter_pipe.adapters.openwebui.toolbox_entries import Entry, offered, offers_tools, read_registry
@@ -118,7 +119,8 @@ class HostToolbox:
             arguments = {name: value for name, value in arguments.items() if name in entry.declared}
         if not await self._approved(call, entry, arguments):
             return _failed(call, "not_approved", _NOT_APPROVED)
-        value = await settle(await self._execute(entry, arguments))
+        with call.pause() if entry.asks_the_user else nullcontext():
+            value = await settle(await self._execute(entry, arguments))
         value = self._terminal_file(entry, arguments, value)
         result = await self._read(entry, value)
         await self._terminal_event(entry, arguments, result)
@@ -142,14 +144,14 @@ class HostToolbox:
         """Whether the call may run: always, or by the user's word where the chat is set to ask. No answer is no."""
         params = self._metadata.get("params")
         mode = params.get("tool_approval_mode") if isinstance(params, Mapping) else None
-        asking_is_its_work = entry.spec.name == "ask_user" and entry.host_type == "builtin"
-        if mode in _RUNS_ALL or asking_is_its_work:
+        if mode in _RUNS_ALL or entry.asks_the_user:
             return True
         if self._event_call is None:
             return False
         asked = {"tool_call": {"id": call.call_id, "name": entry.spec.name, "arguments": dict(arguments)}}
         try:
-            return await self._event_call({"type": "confirmation", "data": asked}) is True
+            with call.pause():
+                return await self._event_call({"type": "confirmation", "data": asked}) is True
         except Exception as error:  # noqa: BLE001 - whatever the host's socket raises, it is not the user's yes
             _LOG.warning("a tool call could not be put to the user: %s", type(error).__name__)
             return False

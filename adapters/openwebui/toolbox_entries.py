@@ -52,6 +52,11 @@ class Entry:
         return self.tool_id == _CALL_TOOL and self.callable is None
 
     @property
+    def asks_the_user(self) -> bool:
+        """Whether asking the user is all that the tool does."""
+        return self.spec.name == "ask_user" and self.host_type == "builtin"
+
+    @property
     def declared(self) -> frozenset[str]:
         """The parameters that the tool knows."""
         properties = self.spec.parameters.get("properties")

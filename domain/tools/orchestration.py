@@ -4,7 +4,8 @@ Theory of operation. The calls of a round are cut into batches: calls of one too
 their arguments ask to be left alone. Batches wait in a queue of ``queue_size``; workers take them in order. A call starts
 when it holds two permits, one of its turn and one of the process. Three clocks run: one per call, one per batch, one for
 the whole round since anything last moved. Whatever ends a call (its answer, an exception, one of the clocks, a breaker,
-bad arguments) ends it with exactly one `ToolOutput`; nothing a tool does ends the answer.
+bad arguments) ends it with exactly one `ToolOutput`; nothing a tool does ends the answer. The clocks stand still while a
+tool waits for a person (`ToolCall.pause`), up to ten minutes a call.
 
 A tool may have sent a mail before it failed, so it is run once per call. Only `ToolNotRunError`, by which a toolbox says
 that nothing happened, is tried again.
@@ -21,13 +22,14 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Final, TypeAlias, TypeVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from openrouter_pipe.domain.admission import Admission, AdmissionPolicy
 from openrouter_pipe.domain.breakers import BreakerPolicy, Breakers
 from openrouter_pipe.domain.tools.policy import ToolPolicy
 from openrouter_pipe.domain.tools.schemas import Offer, restore
-from openrouter_pipe.ports.items import FunctionCallItem
+from openrouter_pipe.domain.tools.stopwatch import PERSON_LIMIT, Stopwatch
+from openrouter_pipe.ports.items import FunctionCallItem, TextPart
 from openrouter_pipe.ports.json import JsonValue
 from openrouter_pipe.ports.runtime import Clock
 from openrouter_pipe.ports.tools import Toolbox, ToolCall, ToolNotRunError, ToolOutput, ToolSpec
@@ -70,7 +72,7 @@ class ToolOrchestrator:
     def __init__(self, clock: Clock, breakers: Breakers) -> None:
         self._clock = clock
         self._breakers = breakers
-        self._process = Admission()
+        self._process = Admission("Tools")
 
     @property
     def running(self) -> int:
@@ -141,7 +143,7 @@ class _Round:
         self._turn = asyncio.Semaphore(policy.max_parallel_per_request)
         # Unbounded on purpose: it holds at most two entries for each call of the round.
         self._progress: asyncio.Queue[ToolProgress] = asyncio.Queue()
-        self._moved = clock.monotonic()
+        self._quiet = Stopwatch(clock)
         self._stopping = False
 
     async def next_progress(self, work: asyncio.Future[None]) -> ToolProgress | None:
@@ -208,10 +210,11 @@ class _Round:
                 queue.task_done()
 
     async def _run_batch(self, batch: list[_Job]) -> None:
-        runs = {asyncio.ensure_future(self._run_call(job)): job for job in batch}
+        watch = Stopwatch(self._clock, self._quiet)
+        runs = {asyncio.ensure_future(self._run_call(job, watch)): job for job in batch}
         together = asyncio.gather(*runs, return_exceptions=True)
         try:
-            await self._within(together, self._batch_watch())
+            await self._within(together, self._batch_watch(watch))
             for run, job in runs.items():
                 if not run.done():
                     code, message = self._why_batch_ended()
@@ -225,43 +228,48 @@ class _Round:
                 run.cancel()
             await asyncio.gather(*runs, return_exceptions=True)
 
-    async def _batch_watch(self) -> None:
+    async def _batch_watch(self, watch: Stopwatch) -> None:
         """Return when the batch is out of time, or when nothing in the round has moved for too long."""
-        ends = self._clock.monotonic() + self._policy.batch_timeout
         idle = self._policy.idle_timeout
-        while (left := ends - self._clock.monotonic()) > 0:
-            quiet = left if idle is None else self._moved + idle - self._clock.monotonic()
+        while (left := watch.left(self._policy.batch_timeout)) > 0:
+            quiet = left if idle is None else self._quiet.left(idle)
             if quiet <= 0:
                 return
-            await self._clock.sleep(min(left, quiet))
+            await self._quiet.sleep(min(left, quiet))
 
     def _why_batch_ended(self) -> tuple[str, str]:
         idle = self._policy.idle_timeout
-        if idle is not None and self._clock.monotonic() - self._moved >= idle:
+        if idle is not None and self._quiet.left(idle) <= 0:
             return "idle_timeout", f"No tool made progress for {idle:g} seconds; the call was stopped."
         return "batch_timeout", f"The batch of tool calls took longer than {self._policy.batch_timeout:g} seconds."
 
-    async def _run_call(self, job: _Job) -> None:
+    async def _run_call(self, job: _Job, batch: Stopwatch) -> None:
         limit = AdmissionPolicy(self._policy.max_parallel_global, _UNBOUNDED)
         async with self._turn, self._process.permit(self._user_id, limit):
             self._tell(CallStarted(job.call))
-            tool = asyncio.ensure_future(self._guarded(job))
+            watch = Stopwatch(self._clock, batch)
+            tool = asyncio.ensure_future(self._guarded(job, watch))
             try:
-                if await self._within(tool, self._clock.sleep(self._policy.timeout)):
+                if await self._within(tool, watch.expire(self._policy.timeout)):
                     output, counts = tool.result()
                 else:
                     await self._cancel(tool, f"{job.spec.name} ran out of time")
-                    message = f"{job.spec.name} took longer than {self._policy.timeout:g} seconds and was stopped."
-                    output, counts = _failed(job.call, "timeout", message), True
+                    nobody = watch.asked >= PERSON_LIMIT
+                    output, counts = _failed(job.call, "timeout", self._why_call_ended(job, nobody)), not nobody
                 self._finish(job.call, output, job.spec, counts=counts)
             finally:
                 await self._cancel(tool, "the turn ended")
 
-    async def _guarded(self, job: _Job) -> tuple[ToolOutput, bool]:
+    def _why_call_ended(self, job: _Job, nobody_answered: bool) -> str:
+        if nobody_answered:
+            return f"{job.spec.name} asked the user, who did not answer within {PERSON_LIMIT:g} seconds."
+        return f"{job.spec.name} took longer than {self._policy.timeout:g} seconds and was stopped."
+
+    async def _guarded(self, job: _Job, watch: Stopwatch) -> tuple[ToolOutput, bool]:
         """Run the tool; never raises but for our own cancellation. True in the answer counts for the breaker."""
-        call = ToolCall(job.call.call_id, job.spec.name, job.arguments, job.spec.kind)
+        call = ToolCall(job.call.call_id, job.spec.name, job.arguments, job.spec.kind, watch.paused)
         try:
-            return await self._attempts(call), False
+            return self._checked(job.call, await self._attempts(call)), False
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if self._stopping or (task is not None and task.cancelling()):
@@ -271,6 +279,16 @@ class _Round:
             _log.warning("Tool %s failed with %s", job.spec.name, type(error).__name__)
             message = self._redact(f"{type(error).__name__}: {error}")[:2000]
             return _failed(job.call, "tool_error", message), True
+
+    def _checked(self, call: FunctionCallItem, output: ToolOutput) -> ToolOutput:
+        """The output under its call's own id; what a failure says is redacted, whoever put it into words."""
+        output = evolve(output, call_id=call.call_id)
+        if output.ok:
+            return output
+        parts = tuple(
+            TextPart(self._redact(part.text)) if isinstance(part, TextPart) else part for part in output.parts
+        )
+        return evolve(output, text=self._redact(output.text), parts=parts)
 
     async def _attempts(self, call: ToolCall) -> ToolOutput:
         delay = _FIRST_DELAY
@@ -313,7 +331,7 @@ class _Round:
         self._tell(CallFinished(call, output))
 
     def _tell(self, progress: ToolProgress) -> None:
-        self._moved = self._clock.monotonic()
+        self._quiet.restart()
         self._progress.put_nowait(progress)
 
 

@@ -23,8 +23,8 @@ from openrouter_pipe.domain.tools.orchestration import (
 )
 from openrouter_pipe.domain.tools.policy import ToolPolicy
 from openrouter_pipe.domain.tools.schemas import offer
-from openrouter_pipe.ports.items import FunctionCallItem
-from openrouter_pipe.ports.tools import ToolNotRunError, ToolOutput, ToolSpec
+from openrouter_pipe.ports.items import FunctionCallItem, ImagePart, TextPart
+from openrouter_pipe.ports.tools import ToolCall, ToolNotRunError, ToolOutput, ToolSpec
 
 BREAKER = BreakerPolicy(5, 60.0, 5)
 Function = Callable[[Mapping[str, Any]], Awaitable[str | ToolOutput]]
@@ -45,8 +45,14 @@ class Bench:
     def tool(self, name: str, function: Function) -> None:
         self.toolbox.add(ToolSpec(name, "", {"type": "object", "additionalProperties": True}), function)
 
-    async def run(self, *calls: FunctionCallItem, step: float = 1.0, user: str = "u") -> list[ToolProgress]:
-        """Run to the end, moving the clock whenever everything waits."""
+    async def run(
+        self,
+        *calls: FunctionCallItem,
+        step: float = 1.0,
+        user: str = "u",
+        pace: Callable[[], int] = lambda: 40,
+    ) -> list[ToolProgress]:
+        """Run to the end, moving the clock by ``step`` after every ``pace`` turns of the loop (40: when all wait)."""
         events: list[ToolProgress] = []
 
         async def collect() -> None:
@@ -59,7 +65,7 @@ class Bench:
 
         task = asyncio.ensure_future(collect())
         for _ in range(2000):
-            await settle()
+            await settle(pace())
             if task.done():
                 break
             self.clock.advance(step)
@@ -286,6 +292,82 @@ async def test_what_a_failing_tool_says_is_redacted() -> None:
     assert "***" in outputs(events)["call_1"].text
 
 
+async def test_a_failure_that_the_toolbox_words_itself_is_redacted_and_keeps_its_calls_id() -> None:
+    bench = Bench()
+
+    async def fail(arguments: Mapping[str, Any]) -> ToolOutput:
+        parts = (TextPart("key sk-secret"), ImagePart("https://host/image.png"))
+        return ToolOutput("somebody_elses", "key sk-secret refused", ok=False, parts=parts, reason="tool_error")
+
+    bench.tool("t", fail)
+    made = offer(bench.toolbox.specs(), strict=False)
+    running = bench.orchestrator.run(
+        [call("t")], bench.toolbox, made, bench.policy, "u", BREAKER, lambda text: text.replace("sk-secret", "***")
+    )
+    output = outputs([event async for event in running])["call_1"]
+    assert output.call_id == "call_1"
+    assert output.text == "key *** refused"
+    assert output.parts == (TextPart("key ***"), ImagePart("https://host/image.png"))
+
+
+class AskingToolbox(MemoryToolbox):
+    """Asks a person before each tool, who answers after ``seconds``."""
+
+    def __init__(self, clock: ManualClock, seconds: float) -> None:
+        super().__init__()
+        self._clock = clock
+        self._seconds = seconds
+
+    async def run(self, call: ToolCall) -> ToolOutput:
+        if call.name == "asks":
+            with call.pause():
+                await self._clock.sleep(self._seconds)
+        return await super().run(call)
+
+
+LIMITED = ToolPolicy(timeout=60, batch_timeout=90, idle_timeout=30, shutdown_timeout=1)
+
+
+@pytest.mark.parametrize("seconds", [59, 61, 240, 599])
+async def test_while_a_person_is_asked_no_clock_of_the_call_runs(seconds: float) -> None:
+    bench = Bench(policy=LIMITED)
+    bench.toolbox = AskingToolbox(bench.clock, seconds)
+    bench.tool("asks", _say)
+    bench.tool("t", _say)
+    events = await bench.run(call("asks", 1), call("t", 2))
+    assert outputs(events)["call_1"].ok
+    assert outputs(events)["call_2"].ok
+
+
+async def test_a_person_who_never_answers_ends_the_call_after_ten_minutes_and_blames_no_tool() -> None:
+    bench = Bench(policy=LIMITED)
+    bench.toolbox = AskingToolbox(bench.clock, 10_000)
+    bench.tool("asks", _say)
+    for _ in range(6):
+        before = bench.clock.monotonic()
+        events = await bench.run(call("asks"))
+        assert reason(events) == "timeout"
+        assert "did not answer within 600 seconds" in outputs(events)["call_1"].text
+        assert 600 <= bench.clock.monotonic() - before <= 605
+    assert bench.toolbox.calls == []
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        (ToolPolicy(timeout=60, batch_timeout=900, shutdown_timeout=1), "timeout"),
+        (ToolPolicy(timeout=900, batch_timeout=60, shutdown_timeout=1), "batch_timeout"),
+        (ToolPolicy(timeout=900, batch_timeout=900, idle_timeout=60, shutdown_timeout=1), "idle_timeout"),
+    ],
+)
+async def test_after_the_persons_answer_the_clocks_run_on(policy: ToolPolicy, expected: str) -> None:
+    bench = Bench(policy=policy)
+    bench.toolbox = AskingToolbox(bench.clock, 200)
+    bench.tool("asks", _hang)
+    assert reason(await bench.run(call("asks"))) == expected
+    assert 258 <= bench.clock.monotonic() <= 265
+
+
 @pytest.mark.parametrize("shutdown", [0.0, 5.0])
 async def test_closing_leaves_nothing_running(shutdown: float) -> None:
     bench = Bench(policy=ToolPolicy(shutdown_timeout=shutdown))
@@ -307,8 +389,9 @@ async def test_closing_leaves_nothing_running(shutdown: float) -> None:
 
 
 async def test_random_schedules_hold_every_limit_and_answer_every_call() -> None:
+    # Time passes after a random few turns of the loop, so that it also strikes while tasks are half-way.
     rng = random.Random(7)
-    for _ in range(150):
+    for _ in range(10_000):
         per_turn, everywhere = rng.randint(1, 6), rng.randint(1, 8)
         policy = ToolPolicy(
             max_parallel_global=everywhere,
@@ -335,8 +418,8 @@ async def test_random_schedules_hold_every_limit_and_answer_every_call() -> None
 
         for name in "abc":
             bench.tool(name, tool)
-        calls = [call(rng.choice("abc"), n, t=rng.randint(0, 9)) for n in range(rng.randint(1, 14))]
-        result = outputs(await bench.run(*calls))
+        calls = [call(rng.choice("abc"), n, t=rng.randint(0, 9)) for n in range(rng.randint(1, 8))]
+        result = outputs(await bench.run(*calls, pace=lambda: rng.randint(1, 10)))
         assert set(result) == {item.call_id for item in calls}
         assert running["now"] == 0
         assert running["most"] <= min(per_turn, everywhere)
