@@ -22,21 +22,21 @@ _FAMILIES: Final = {
 }
 """The vendor in a model's id, and the word in the format of reasoning that its models read."""
 
-_ROUTERS: Final = {"openrouter"}
-"""Vendors that stand for any other."""
-
 
 def without_foreign_reasoning(items: Sequence[InputItem], model: str) -> tuple[InputItem, ...]:
-    """``items`` as ``model`` (vendor/slug) can read them; the very same objects where nothing is foreign."""
-    vendor = model.lower().lstrip("~").partition("/")[0]
-    if vendor in _ROUTERS or not vendor:
+    """``items`` as ``model`` (vendor/slug) can read them; the very same objects where nothing is foreign.
+
+    Routers and vendors without a family of their own get everything: they read what they know and refuse nothing.
+    """
+    own = _FAMILIES.get(model.lower().lstrip("~").partition("/")[0])
+    if own is None:
         return tuple(items)
     kept: list[InputItem] = []
     behind_foreign = False
     for item in items:
         match item:
             case ReasoningItem():
-                behind_foreign = _is_foreign(item.format, vendor)
+                behind_foreign = _is_foreign(item.format, own)
                 if not behind_foreign:
                     kept.append(item)
             case FunctionCallItem() if behind_foreign:
@@ -47,6 +47,6 @@ def without_foreign_reasoning(items: Sequence[InputItem], model: str) -> tuple[I
     return tuple(kept)
 
 
-def _is_foreign(format_name: str | None, vendor: str) -> bool:
+def _is_foreign(format_name: str | None, own: str) -> bool:
     family = next((word for word in _FAMILIES.values() if word in (format_name or "")), None)
-    return family is not None and family != _FAMILIES.get(vendor)
+    return family is not None and family != own

@@ -24,6 +24,7 @@ from openrouter_pipe.domain.errors.situations import (
     unknown_model,
 )
 from openrouter_pipe.domain.history import build as history
+from openrouter_pipe.domain.history.families import without_foreign_reasoning
 from openrouter_pipe.domain.policies import TurnPolicies
 from openrouter_pipe.domain.shaping.model_fallback import ModelResolver
 from openrouter_pipe.domain.shaping.shape import shape
@@ -106,13 +107,14 @@ async def prepare(
     """History, tools and the shape of the first request."""
     stored = await memory.load(history.marker_ids(request.messages))
     past = history.build(request.messages, stored, model.card.capabilities.inputs, policies.history)
+    items = without_foreign_reasoning(past.items, model.api_id)
     offered = Offer()
     if request.toolbox is not None and request.task is None and model.card.capabilities.tools:
         offered = offer(request.toolbox.specs(), policies.tools.strict)
     endpoint = choose_endpoint(model.api_id, policies.endpoint)
     allowed = partial(_allowed_id, catalog, request, policies)
-    first = _shape(request, model, past.items, offered, endpoint, policies, allowed)
-    return Prepared(model, first, offered, past.items, past.warnings, allowed)
+    first = _shape(request, model, items, offered, endpoint, policies, allowed)
+    return Prepared(model, first, offered, items, past.warnings, allowed)
 
 
 def fallback_for(

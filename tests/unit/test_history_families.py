@@ -23,6 +23,7 @@ def turn(family: str | None) -> tuple[InputItem, ...]:
         ("openai-responses-v1", "openrouter/auto"),
         (None, "anthropic/claude-sonnet-5"),
         ("unknown", "deepseek/deepseek-r2"),
+        ("google-gemini-v1", "deepseek/deepseek-r2"),
     ],
 )
 def test_reasoning_of_the_same_family_or_of_none_stays(family: str | None, model: str) -> None:
@@ -35,7 +36,7 @@ def test_reasoning_of_the_same_family_or_of_none_stays(family: str | None, model
     [
         ("openai-responses-v1", "anthropic/claude-sonnet-5"),
         ("anthropic-claude-v1", "openai/gpt-5.6"),
-        ("google-gemini-v1", "deepseek/deepseek-r2"),
+        ("google-gemini-v1", "meta-llama/llama-5"),
         ("xai-responses-v1", "google/gemini-3-pro"),
     ],
 )

@@ -9,7 +9,7 @@ from openrouter_pipe.adapters.memory import CountingIds, ManualClock
 from openrouter_pipe.adapters.openwebui.answering import Turn
 from openrouter_pipe.adapters.openwebui.host import Host
 from openrouter_pipe.adapters.openwebui.request import HostCall
-from openrouter_pipe.ports.chat import ChatEvent, Completed, Failed, NoticeAdded, TextAdded
+from openrouter_pipe.ports.chat import ChatEvent, Completed, NoticeAdded, TextAdded
 
 MARKED = "Before.\n\n[0000000000000000000A]: #"
 IDS = {"chat_id": "c", "message_id": "m", "session_id": "s"}
