@@ -3,8 +3,8 @@
 The host rebuilds the message from these events, so the rules of its reducer are obeyed here: indices are positions in the
 list as the host has it at that moment; every text part is announced as ``output_text`` (others are not replayed to the
 model later); a function call that the pipe ran itself never lacks its output (the host would run it); the final event
-carries no list (it would replace the items). Reasoning goes into one part with blank lines between paragraphs because the
-browser shows parts without a break between them.
+carries no list, not even an empty one (before 0.12 it would replace the items). Reasoning goes into one part with blank
+lines between paragraphs because the browser shows parts without a break between them.
 
 A failure is text of the message: the host's error box neither formats nor wraps.
 """
@@ -110,7 +110,7 @@ class NativeItems:
                 yield self._done(slot, self._reasoning_item(slot, self._clock.monotonic() - slot.started))
             elif not slot.closed and slot.kind == _MESSAGE:
                 yield self._done(slot, self._message_item(slot))
-        response: dict[str, Any] = {"id": self._ids.item_id("resp_"), "status": "completed", "output": []}
+        response: dict[str, Any] = {"id": self._ids.item_id("resp_"), "status": "completed"}
         if self._usage:
             response["usage"] = usage_fields(self._usage)
         yield line({"type": "response.completed", "response": response})

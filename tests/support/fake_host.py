@@ -216,7 +216,9 @@ def _reduce_event(stored: Stored, kind: str, event: dict[str, Any]) -> None:
     elif kind == "response.content_part.added":
         output[index].setdefault("content", []).append(event["part"])
     elif kind == "response.completed":
-        stored.output = event["response"].get("output") or output
+        # As 0.8 to 0.11 do it: any list replaces the items, also an empty one (0.12.4 ignores that).
+        final = event["response"].get("output")
+        stored.output = output if final is None else final
         if event["response"].get("usage"):
             if stored.usage is not None:
                 raise AssertionError("usage is added up: it may be sent once only")
