@@ -13,12 +13,13 @@ from attrs import field, frozen
 
 from openrouter_pipe.adapters.openwebui.content import read_messages
 from openrouter_pipe.adapters.openwebui.host import Host, mapping, text
+from openrouter_pipe.adapters.openwebui.toolbox_entries import provider_tools
 from openrouter_pipe.ports.chat import ChatRequest, Identity, Task
 from openrouter_pipe.ports.files import FileStore
 from openrouter_pipe.ports.settings import Settings
 from openrouter_pipe.ports.tools import Toolbox
 
-_NOT_PARAMETERS: Final = frozenset({"model", "messages", "stream", "metadata"})
+_NOT_PARAMETERS: Final = frozenset({"model", "messages", "stream", "metadata", "extra_tools"})
 _ENDS_IN_MARKER: Final = re.compile(r"\]: #\s*\Z")
 _UNSAVED_CHATS: Final = ("local", "temporary:", "channel:")
 MIXTURE_OF_AGENTS: Final = "moa_response_generation"
@@ -135,7 +136,7 @@ def read_request(
         messages=read_messages(body.get("messages")),
         settings=settings,
         request_id=request_id,
-        parameters={str(key): value for key, value in body.items() if key not in _NOT_PARAMETERS},
+        parameters=_parameters(body),
         stream=wants_stream(call),
         identity=identity,
         persistent=task is None and bool(identity.message_id) and saved_chat(identity.chat_id),
@@ -144,3 +145,13 @@ def read_request(
         toolbox=call.toolbox,
         host_prefix=host_prefix,
     )
+
+
+def _parameters(body: dict[str, Any]) -> dict[str, Any]:
+    """Everything else, unread; tools of the provider that filters added stand behind the caller's own."""
+    parameters = {str(key): value for key, value in body.items() if key not in _NOT_PARAMETERS}
+    added = provider_tools(body)
+    if added:
+        own = parameters.get("tools")
+        parameters["tools"] = [*(own if isinstance(own, list | tuple) else ()), *added]
+    return parameters

@@ -81,6 +81,24 @@ class HostToolbox:
         None also for background tasks, for a chat in legacy mode (the host has run its tools), and for a program that
         brings tools of its own: those are the caller's to run.
         """
+        try:
+            return cls._of_call(tools, metadata, body, event_call, event_emitter, request, user, helpers)
+        except Exception as error:  # noqa: BLE001 - whatever odd objects the host injected, the question can be answered
+            _LOG.warning("the host's tools could not be read: %s", type(error).__name__)
+            return None
+
+    @classmethod
+    def _of_call(
+        cls,
+        tools: Any,
+        metadata: Any,
+        body: Any,
+        event_call: Any,
+        event_emitter: Any,
+        request: Any,
+        user: Any,
+        helpers: HostHelpers | None,
+    ) -> HostToolbox | None:
         if not isinstance(metadata, Mapping) or not isinstance(body, Mapping) or not offers_tools(metadata):
             return None
         in_chat = bool(metadata.get("chat_id") and metadata.get("message_id"))

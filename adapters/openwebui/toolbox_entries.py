@@ -91,7 +91,7 @@ def read_registry(tools: Any, metadata: Mapping[str, Any], *, direct: bool) -> d
 
 def offered(entries: Mapping[str, Entry], body: Mapping[str, Any]) -> list[Entry]:
     """What of the registry the host wants the model to see, then what filters add."""
-    listed = {name for spec in _list(body.get("tools")) if (name := _function(spec).get("name"))}
+    listed = {name for spec in _list(body.get("tools")) if (name := _text(_function(spec).get("name")))}
     chosen = [entry for name, entry in entries.items() if name in listed or entry.function in listed]
     return [*chosen, *_extra(entries, body)]
 

@@ -86,7 +86,7 @@ def user_parts(at: int, message: ChatMessage, selection: Selection) -> tuple[Par
                 kept.append(part)
             else:
                 images_left_out += 1
-        elif _kind(part) in selection.inputs or _kind(part) == "text":
+        elif input_kind(part) in selection.inputs or input_kind(part) == "text":
             kept.append(part)
     if at == selection.last_user:
         kept.extend(selection.stand_ins)
@@ -121,7 +121,8 @@ def _images_of(parts: Iterable[Part]) -> Iterable[ImagePart]:
                     yield ImagePart(match.group(1))
 
 
-def _kind(part: Part) -> str:
+def input_kind(part: Part) -> str:
+    """The kind of input that a model must read for this part; `text` for what every model takes."""
     match part:
         case ImagePart():
             return "image"
@@ -143,7 +144,7 @@ def _is_pdf(part: FilePart) -> bool:
 def _unreadable(parts: Sequence[Part], inputs: frozenset[str]) -> Iterable[str]:
     counts: dict[str, int] = {}
     for part in parts:
-        kind = _kind(part)
+        kind = input_kind(part)
         if kind != "text" and kind not in inputs:
             counts[kind] = counts.get(kind, 0) + 1
     for kind, count in counts.items():

@@ -6,11 +6,12 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from typing import Final
 
+from openrouter_pipe.domain.history.images import input_kind
 from openrouter_pipe.domain.streaming.reducer import TurnReducer
 from openrouter_pipe.domain.streaming.text import well_formed_output
 from openrouter_pipe.domain.tools.orchestration import CallFinished, CallStarted, ToolProgress
 from openrouter_pipe.ports.chat import ChatEvent, ToolFinished, ToolStarted
-from openrouter_pipe.ports.items import FunctionCallItem, FunctionOutputItem, TextPart
+from openrouter_pipe.ports.items import FunctionCallItem, FunctionOutputItem, Part, TextPart
 from openrouter_pipe.ports.tools import ToolOutput
 
 _CHARACTERS_PER_TOKEN: Final = 4
@@ -24,12 +25,13 @@ IndexedCalls = Sequence[tuple[int, FunctionCallItem]]
 
 
 class ToolRound:
-    """The calls of one round and what became of them."""
+    """The calls of one round and what became of them. ``inputs`` are the kinds of input that the model reads."""
 
-    def __init__(self, calls: IndexedCalls, reducer: TurnReducer) -> None:
+    def __init__(self, calls: IndexedCalls, reducer: TurnReducer, inputs: frozenset[str]) -> None:
         self._calls = calls
         self.calls = tuple(call for _, call in calls)
         self._reducer = reducer
+        self._inputs = inputs
         self._outputs: dict[str, ToolOutput] = {}
 
     async def events(self, progress: AsyncGenerator[ToolProgress, None]) -> AsyncGenerator[ChatEvent, None]:
@@ -63,7 +65,7 @@ class ToolRound:
         """
         items: list[FunctionOutputItem] = []
         for _, call in self._calls:
-            item = _item(self._outputs[call.call_id])
+            item = _item(self._outputs[call.call_id], self._inputs)
             size = _tokens(item)
             if tokens_left is not None and size > tokens_left:
                 item = _stub(call, item, tokens_left)
@@ -81,8 +83,23 @@ def tokens_left(context_length: int | None, used: int) -> int | None:
     return max(0, context_length - used - reserve)
 
 
-def _item(output: ToolOutput) -> FunctionOutputItem:
-    return well_formed_output(FunctionOutputItem(output.call_id, output.parts or output.text))
+def _item(output: ToolOutput, inputs: frozenset[str]) -> FunctionOutputItem:
+    return well_formed_output(FunctionOutputItem(output.call_id, _readable(output, inputs)))
+
+
+def _readable(output: ToolOutput, inputs: frozenset[str]) -> str | tuple[Part, ...]:
+    """The output without what the model cannot read, a note in its place; plain text where only text is left."""
+    notes = [
+        TextPart(f"[The tool also gave {article} {kind}. You cannot read it; the user can see it.]")
+        for part in output.parts
+        if (kind := input_kind(part)) not in inputs and kind != "text"
+        for article in ("an" if kind[0] in "aeiou" else "a",)
+    ]
+    if not output.parts or not notes:
+        return output.parts or output.text
+    kept = (*(part for part in output.parts if input_kind(part) in inputs | {"text"}), *notes)
+    texts = [part.text for part in kept if isinstance(part, TextPart)]
+    return "\n".join(texts) if len(texts) == len(kept) else kept
 
 
 def _tokens(item: FunctionOutputItem) -> int:

@@ -73,7 +73,8 @@ class Turn:
                     self.seen = self.seen or round_.seen
                     yield event
             await self._account(round_)
-            calls = ToolRound(self._reducer.calls() if prepared.offer.functions else (), self._reducer)
+            made = self._reducer.calls() if prepared.offer.functions else ()
+            calls = ToolRound(made, self._reducer, prepared.model.card.capabilities.inputs)
             if not self._goes_on(round_):
                 break
             async with aclosing(self._tools(calls, prepared, ending)) as work:

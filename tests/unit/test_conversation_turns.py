@@ -52,6 +52,7 @@ from openrouter_pipe.ports.items import (
     FunctionCallItem,
     FunctionOutputItem,
     ImageItem,
+    ImagePart,
     ItemKind,
     MessageItem,
     ReasoningItem,
@@ -618,6 +619,25 @@ async def test_a_result_beyond_the_context_becomes_a_stub_that_says_so(character
     assert (len(sent) == characters) is passes
     assert passes or ("44000 characters" in sent and "big" in sent)
     assert house.provider.requests[1].tools != ()
+
+
+@pytest.mark.parametrize("reads_images", [True, False])
+async def test_a_tools_image_goes_only_to_a_model_that_reads_images(reads_images: bool) -> None:
+    image = ImagePart("data:image/png;base64,AAAA")
+
+    async def draw(arguments: object) -> ToolOutput:
+        return ToolOutput("call_1", "drawn", parts=(TextPart("drawn"), image))
+
+    entry = card_entry("acme/one")
+    inputs = ["text", "image"] if reads_images else ["text"]
+    entry = {**entry, "architecture": {**entry["architecture"], "input_modalities": inputs}}
+    house = House(calling(call("draw")), answer("ok"), entries=[entry]).tool("draw", draw)
+    await house.hear(toolbox=house.toolbox)
+    sent = house.provider.requests[1].input[-1].output
+    if reads_images:
+        assert sent == (TextPart("drawn"), image)
+    else:
+        assert sent == "drawn\n[The tool also gave an image. You cannot read it; the user can see it.]"
 
 
 async def test_a_tool_that_raises_runs_once_and_the_answer_goes_on() -> None:

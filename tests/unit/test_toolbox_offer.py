@@ -146,7 +146,18 @@ def test_broken_entries_cost_only_themselves():
     assert found.specs()[2].parameters == {"type": "object", "properties": {}}
 
 
-@pytest.mark.parametrize("odd", [None, 5, "x", [], [None, 3, "x", {"function": 1}]])
+class _Explosive(dict):
+    def items(self):
+        raise RuntimeError("not today")
+
+
+def test_whatever_raises_while_tools_are_read_costs_the_tools_only(caplog):
+    assert offer_recent(_Explosive(local("py")), listed("py")) is None
+    assert "could not be read: RuntimeError" in caplog.text
+    assert "not today" not in caplog.text
+
+
+@pytest.mark.parametrize("odd", [None, 5, "x", [], [None, 3, "x", {"function": 1}], [{"function": {"name": ["x"]}}]])
 def test_an_odd_list_offers_nothing_and_raises_nothing(odd):
     assert offer_recent(local("py"), {"messages": None, "tools": odd}) is None
     assert HostToolbox.from_call(odd, odd, odd, odd, odd) is None

@@ -135,6 +135,14 @@ def test_parameters_are_everything_else_unread():
     assert request.parameters == {"temperature": 0, "tools": [1], "x": None}
 
 
+@pytest.mark.parametrize("own", [[], [{"type": "function", "function": {"name": "f"}}], None, "odd"])
+def test_tools_of_the_provider_that_filters_added_are_sent_behind_the_callers_own(own):
+    search = {"type": "openrouter:web_search"}
+    extra = [search, {"type": "function", "function": {"name": "g"}}, {"spec": {"name": "h"}, "callable": len}, 3]
+    request = read({"model": "m", "messages": [], "tools": own, "extra_tools": extra})
+    assert request.parameters == {"tools": [*(own if isinstance(own, list) else ()), search]}
+
+
 @pytest.mark.parametrize(
     ("metadata", "task", "persistent"),
     [
