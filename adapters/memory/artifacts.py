@@ -22,12 +22,14 @@ class MemoryArtifactStore:
     """`ArtifactStore` in dictionaries, one per pipe and key: rows of another key are out of sight, as in the database.
 
     ``now`` is the wall clock, aware, UTC. Set ``failure`` to have every call raise `ArtifactStoreError` with that message.
+    Set ``chats`` to the ids that the host has; None means that nobody knows.
     """
 
     def __init__(self, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._now = now
         self._shelves: dict[tuple[str, str], _Shelf] = {}
         self.failure = ""
+        self.chats: set[str] | None = None
 
     async def aclose(self) -> None:
         """Nothing to close."""
@@ -75,6 +77,19 @@ class MemoryArtifactStore:
         """See `ArtifactStore.clean_up`."""
         return self._remove(
             policy, lambda artifact: artifact.created_at is not None and artifact.created_at < older_than
+        )
+
+    async def delete_orphans(self, older_than: datetime, policy: StorePolicy) -> int:
+        """See `ArtifactUpkeep.delete_orphans`."""
+        self._check()
+        known = self.chats
+        if known is None:
+            return 0
+        return self._remove(
+            policy,
+            lambda artifact: (
+                artifact.chat_id not in known and artifact.created_at is not None and artifact.created_at < older_than
+            ),
         )
 
     def _check(self) -> None:

@@ -14,7 +14,8 @@ import zlib
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import event, inspect, text
+from sqlalchemy import TableClause, column, event, inspect, text
+from sqlalchemy import table as table_clause
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -31,6 +32,8 @@ _BUSY_TIMEOUT_MS: Final = 5_000
 _HASTY_TIMEOUT_MS: Final = 200
 _ABSENT_FOR: Final = 60.0
 _CREATE_ATTEMPTS: Final = 5
+_HOST_CHATS: Final = "chat"
+_HOST_CHAT_COLUMNS: Final = {"id", "user_id", "title", "chat"}
 
 
 class Database:
@@ -140,6 +143,14 @@ class Database:
         self._present[location, fitted] = table
         return table
 
+    async def host_chats(self) -> TableClause | None:
+        """The host's own table of chats, None where there is none that looks like it; raises `ArtifactStoreError`."""
+        schema = self.location().schema
+        with translated():
+            async with self.transaction() as connection:
+                names = await connection.run_sync(_column_names, _HOST_CHATS, schema)
+        return table_clause(_HOST_CHATS, column("id"), schema=schema) if names >= _HOST_CHAT_COLUMNS else None
+
     def forget(self, table: Table) -> None:
         """Look again before the next use: the table turned out not to be there."""
         for known in [key for key in self._present if key[1] == table.name]:
@@ -198,6 +209,13 @@ def lock_number(table: Table) -> int:
 def _existing_names(connection: Any, names: Sequence[str], schema: str | None) -> set[str]:
     inspector = inspect(connection)
     return {name for name in names if inspector.has_table(name, schema=schema)}
+
+
+def _column_names(connection: Any, name: str, schema: str | None) -> set[str]:
+    inspector = inspect(connection)
+    if not inspector.has_table(name, schema=schema):
+        return set()
+    return {one["name"] for one in inspector.get_columns(name, schema=schema)}
 
 
 async def _create(connection: AsyncConnection, table: Table) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 
-from sqlalchemy import ColumnElement, Table, delete, select, text, union_all, update
+from sqlalchemy import ColumnElement, Table, delete, exists, select, text, union_all, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -123,17 +123,35 @@ class SqlArtifactStore:
 
         A worker that finds another at work leaves it to that one and returns what it has deleted itself.
         """
-        limit = older_than.astimezone(UTC).replace(tzinfo=None)
+        limit = _naive(older_than)
+        return await self._sweep(policy, lambda table: table.c.created_at < limit)
+
+    async def delete_orphans(self, older_than: datetime, policy: StorePolicy) -> int:
+        """Delete rows whose chat the host no longer has; see `ArtifactUpkeep.delete_orphans`.
+
+        The host keeps its chats in the same database, in a table ``chat``. Without a table that looks like it, all stay.
+        """
+        chats = await self._database.host_chats()
+        if chats is None:
+            return 0
+        limit = _naive(older_than)
+
+        def orphaned(table: Table) -> ColumnElement[bool]:
+            return (table.c.created_at < limit) & ~exists().where(chats.c.id == table.c.chat_id)
+
+        return await self._sweep(policy, orphaned)
+
+    async def _sweep(self, policy: StorePolicy, condition: Callable[[Table], ColumnElement[bool]]) -> int:
         total = 0
         for table in await self._existing(policy):
             while True:
-                old = select(table.c.id).where(table.c.created_at < limit).limit(_CLEAN_UP_ROWS)
+                chosen = select(table.c.id).where(condition(table)).limit(_CLEAN_UP_ROWS)
                 with translated():
                     async with self._database.transaction() as connection:
                         await self._database.limit_statements(connection)
                         if not await _try_lock(connection, table):
                             return total
-                        gone = (await connection.execute(delete(table).where(table.c.id.in_(old)))).rowcount
+                        gone = (await connection.execute(delete(table).where(table.c.id.in_(chosen)))).rowcount
                 total += gone
                 if gone < _CLEAN_UP_ROWS:
                     break
@@ -214,7 +232,7 @@ class SqlArtifactStore:
                 if ids:
                     chosen = update(table).where((table.c.chat_id == chat_id) & table.c.id.in_(ids))
                     async with asyncio.timeout(_REFRESH_DEADLINE), self._database.hasty_transaction() as connection:
-                        await connection.execute(chosen.values(created_at=now.astimezone(UTC).replace(tzinfo=None)))
+                        await connection.execute(chosen.values(created_at=_naive(now)))
         except (SQLAlchemyError, ArtifactStoreError, TimeoutError) as error:
             _log.warning("The age of %d artifacts could not be refreshed: %s", len(old), describe(error))
 
@@ -295,6 +313,11 @@ async def _try_lock(connection: AsyncConnection, table: Table) -> bool:
         return True
     result = await connection.execute(text("SELECT pg_try_advisory_xact_lock(:n)"), {"n": lock_number(table)})
     return bool(result.scalar())
+
+
+def _naive(moment: datetime) -> datetime:
+    """UTC as the table has it."""
+    return moment.astimezone(UTC).replace(tzinfo=None)
 
 
 def _is_storable_name(name: str) -> bool:

@@ -14,10 +14,12 @@ import pytest
 from attrs import evolve, field, frozen
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 from openrouter_pipe.adapters.memory.artifacts import MemoryArtifactStore
 from openrouter_pipe.adapters.sql import SqlArtifactStore
-from openrouter_pipe.ports.artifacts import Artifact, ArtifactStore, StorePolicy
+from openrouter_pipe.adapters.sql.database import Database
+from openrouter_pipe.ports.artifacts import Artifact, StorePolicy
 from openrouter_pipe.ports.settings import Secret
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
@@ -41,7 +43,7 @@ class Wall:
 class Bench:
     """A store, its clock, and a policy of its own."""
 
-    store: ArtifactStore
+    store: MemoryArtifactStore | SqlArtifactStore
     wall: Wall
     policy: StorePolicy
     environment: dict[str, str] = field(factory=dict)
@@ -170,6 +172,61 @@ async def test_clean_up_counts_from_the_last_read(bench: Bench) -> None:
     assert await bench.store.clean_up(limit, bench.policy) == 28
     assert await bench.store.clean_up(limit, bench.policy) == 0
     assert set(await bench.store.load(CHAT, [mid(1), mid(2), mid(3)], bench.policy)) == {mid(1), mid(2)}
+
+
+async def host_has(bench: Bench, *chats: str) -> None:
+    """The host keeps these chats, in the table that Open WebUI makes for them."""
+    if isinstance(bench.store, MemoryArtifactStore):
+        bench.store.chats = set(chats)
+        return
+    database = Database(bench.environment)
+    async with database.transaction() as connection:
+        columns = "id VARCHAR PRIMARY KEY, user_id VARCHAR, title TEXT, chat TEXT"
+        await connection.execute(text(f"CREATE TABLE IF NOT EXISTS chat ({columns})"))
+        await connection.execute(text("DELETE FROM chat"))
+        for chat in chats:
+            await connection.execute(text("INSERT INTO chat (id) VALUES (:id)"), {"id": chat})
+    await database.aclose()
+
+
+async def forget_host(bench: Bench, table: str = "chat") -> None:
+    if isinstance(bench.store, MemoryArtifactStore):
+        bench.store.chats = None
+        return
+    database = Database(bench.environment)
+    async with database.transaction() as connection:
+        await connection.execute(text(f"DROP TABLE IF EXISTS {table}"))
+    await database.aclose()
+
+
+async def test_artifacts_of_a_deleted_chat_go_too(bench: Bench) -> None:
+    one = [artifact(1), artifact(2, chat_id=OTHER), artifact(3, created_at=START + timedelta(minutes=90))]
+    await bench.store.save(one, bench.policy)
+    await bench.store.save([artifact(4)], evolve(bench.policy, key=Secret("")))
+    limit = START + timedelta(hours=1)
+    await host_has(bench, CHAT, OTHER)
+    try:
+        assert await bench.store.delete_orphans(limit, bench.policy) == 0
+        await host_has(bench, OTHER)
+        assert await bench.store.delete_orphans(limit, bench.policy) == 2
+        assert set(await bench.store.load(CHAT, [mid(1), mid(3), mid(4)], bench.policy)) == {mid(3)}
+        assert set(await bench.store.load(OTHER, [mid(2)], bench.policy)) == {mid(2)}
+    finally:
+        await forget_host(bench)
+
+
+async def test_without_a_list_of_chats_nothing_is_an_orphan(bench: Bench) -> None:
+    await forget_host(bench)
+    await bench.store.save([artifact(1)], bench.policy)
+    assert await bench.store.delete_orphans(START + timedelta(days=9), bench.policy) == 0
+    if bench.environment:
+        database = Database(bench.environment)
+        async with database.transaction() as connection:
+            await connection.execute(text("CREATE TABLE chat (id VARCHAR, of_somebody_else TEXT)"))
+        assert await bench.store.delete_orphans(START + timedelta(days=9), bench.policy) == 0
+        await database.aclose()
+        await forget_host(bench)
+    assert set(await bench.store.load(CHAT, [mid(1)], bench.policy)) == {mid(1)}
 
 
 HOSTILE = {

@@ -1,0 +1,21 @@
+"""Upkeep: what has to happen to stored artifacts when nobody is chatting."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Protocol
+
+from openrouter_pipe.ports.artifacts import StorePolicy
+
+
+class ArtifactUpkeep(Protocol):
+    """Deletes what nobody will read again (driven port). Both are safe in several processes at once."""
+
+    async def clean_up(self, older_than: datetime, policy: StorePolicy) -> int:
+        """Delete rows not read since ``older_than`` (aware, UTC); returns how many went. Raises `ArtifactStoreError`."""
+
+    async def delete_orphans(self, older_than: datetime, policy: StorePolicy) -> int:
+        """Delete rows not read since ``older_than`` (aware, UTC) whose chat the host no longer has; returns how many went.
+
+        Where it cannot be told which chats the host has, nothing is deleted. Raises `ArtifactStoreError`.
+        """
