@@ -24,12 +24,12 @@ from openrouter_pipe.adapters.memory import (
 from openrouter_pipe.adapters.memory.artifacts import MemoryArtifactStore
 from openrouter_pipe.adapters.openrouter import OpenRouterItemCodec
 from openrouter_pipe.adapters.system import SystemClock
+from openrouter_pipe.composition.core import CoreContainer
 from openrouter_pipe.composition.policies import turn_policies
 from openrouter_pipe.domain.admission import Admission
 from openrouter_pipe.domain.breakers import Breakers
 from openrouter_pipe.domain.catalog.service import CatalogService
 from openrouter_pipe.domain.conversation import Conversation
-from openrouter_pipe.domain.tools.orchestration import ToolOrchestrator
 from openrouter_pipe.ports.artifacts import ArtifactStore
 
 
@@ -46,22 +46,19 @@ class InMemoryContainer(containers.DeclarativeContainer):
     metrics = providers.Singleton(MemoryMetrics)
     policies = providers.Object(turn_policies)
 
-    admission = providers.Singleton(Admission)
-    breakers = providers.Singleton(Breakers, clock)
-    catalog = providers.Singleton(CatalogService, catalog_source, clock)
-    tools = providers.Singleton(ToolOrchestrator, clock, breakers)
-    chat = providers.Singleton(
-        Conversation,
+    core = providers.Container(
+        CoreContainer,
         provider=provider,
-        catalog=catalog,
-        admission=admission,
-        breakers=breakers,
-        tools=tools,
+        catalog_source=catalog_source,
         store=store,
         codec=codec,
         clock=clock,
         ids=ids,
         randomness=randomness,
-        policies=policies,
         metrics=metrics,
+        policies=policies,
     )
+    admission: providers.Provider[Admission] = core.admission
+    breakers: providers.Provider[Breakers] = core.breakers
+    catalog: providers.Provider[CatalogService] = core.catalog
+    chat: providers.Provider[Conversation] = core.conversation

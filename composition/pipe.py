@@ -6,10 +6,12 @@ the first request. Importing and constructing do no I/O and start nothing.
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import logging
 import os
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final, Protocol, runtime_checkable
 
 import httpx
 from dependency_injector import containers, providers
@@ -26,15 +28,20 @@ from openrouter_pipe.adapters.openrouter import (
 from openrouter_pipe.adapters.openwebui import make_pipe_class
 from openrouter_pipe.adapters.sql import SqlArtifactStore
 from openrouter_pipe.adapters.system import SystemClock, SystemIds, SystemRandomness
+from openrouter_pipe.composition.core import CoreContainer
 from openrouter_pipe.composition.policies import log_redaction, turn_policies
+from openrouter_pipe.composition.served import ServedChat
+from openrouter_pipe.composition.supervisor import Supervisor
 from openrouter_pipe.domain.admission import Admission
 from openrouter_pipe.domain.breakers import Breakers
 from openrouter_pipe.domain.catalog.service import CatalogService
-from openrouter_pipe.domain.conversation import Conversation
-from openrouter_pipe.domain.tools.orchestration import ToolOrchestrator
 from openrouter_pipe.ports.artifacts import ArtifactStore
 from openrouter_pipe.ports.chat import ChatService
 from openrouter_pipe.ports.runtime import Clock, Ids
+from openrouter_pipe.ports.telemetry import Metrics
+
+_log: Final = logging.getLogger(__name__)
+_LONGEST_STEP: Final = 2.5
 
 _PACKAGE: Final = __name__.removesuffix(".composition.pipe")
 """Name of the package's logger: the bundle loads everything under a private name."""
@@ -50,7 +57,7 @@ class PipeContainer(containers.DeclarativeContainer):
     clock = providers.Singleton(SystemClock)
     ids = providers.Singleton(SystemIds)
     randomness = providers.Singleton(SystemRandomness)
-    metrics = providers.Singleton(NullMetrics)
+    metrics: providers.Singleton[Metrics] = providers.Singleton(NullMetrics)
     codec = providers.Singleton(OpenRouterItemCodec)
     clients = providers.Singleton(HttpClients, transport_factory=transport_factory)
     provider = providers.Singleton(OpenRouterProvider, clients)
@@ -58,27 +65,30 @@ class PipeContainer(containers.DeclarativeContainer):
     store: providers.Singleton[ArtifactStore] = providers.Singleton(SqlArtifactStore, environment)
     policies = providers.Factory(functools.partial, turn_policies, pipe_id=pipe_id)
 
-    admission = providers.Singleton(Admission)
-    breakers = providers.Singleton(Breakers, clock)
-    catalog = providers.Singleton(CatalogService, catalog_source, clock)
-    tools = providers.Singleton(ToolOrchestrator, clock, breakers)
-    conversation = providers.Singleton(
-        Conversation,
+    core = providers.Container(
+        CoreContainer,
         provider=provider,
-        catalog=catalog,
-        admission=admission,
-        breakers=breakers,
-        tools=tools,
+        catalog_source=catalog_source,
         store=store,
         codec=codec,
         clock=clock,
         ids=ids,
         randomness=randomness,
-        policies=policies,
         metrics=metrics,
+        policies=policies,
     )
+    admission: providers.Provider[Admission] = core.admission
+    breakers: providers.Provider[Breakers] = core.breakers
+    catalog: providers.Provider[CatalogService] = core.catalog
+    supervisor: providers.Provider[Supervisor] = core.supervisor
     console = providers.Singleton(PipeLogging, _PACKAGE)
-    chat = providers.Singleton(LoggedChat, conversation, console, log_redaction)
+    logged = providers.Singleton(LoggedChat, core.conversation, console, log_redaction)
+    chat = providers.Singleton(ServedChat, logged, supervisor)
+
+
+@runtime_checkable
+class _Closable(Protocol):
+    async def aclose(self) -> None: ...
 
 
 class PipeServices:
@@ -92,13 +102,30 @@ class PipeServices:
         self.ids: Ids = container.ids()
 
     async def close(self) -> None:
-        """End background work and connections; the services cannot be used afterwards."""
-        await self._container.catalog().close()
-        store = self._container.store()
-        if isinstance(store, SqlArtifactStore):
-            await store.aclose()
-        await self._container.clients().aclose()
-        self._container.console().close()
+        """End background work and connections, within 5 seconds whatever happens; may be called again.
+
+        The services cannot be used afterwards; turns that still run end as interrupted ones.
+        """
+        container = self._container
+        await _ended("the workers", container.supervisor().close())
+        # The store may be in the middle of a transaction for a turn; nothing here waits for anything else.
+        await asyncio.gather(
+            _ended("the catalogue", container.catalog().close()),
+            _ended("the connections", container.clients().aclose()),
+            *([_ended("the store", store.aclose())] if isinstance(store := container.store(), _Closable) else []),
+        )
+        container.logged().close()
+
+
+async def _ended(what: str, end: Coroutine[Any, Any, None]) -> None:
+    """Await ``end`` for a moment; what fails or does not come to its end is told and left."""
+    task = asyncio.ensure_future(end)
+    await asyncio.wait({task}, timeout=_LONGEST_STEP)
+    if not task.done():
+        _log.warning("%s could not be closed within %.1f s", what, _LONGEST_STEP)
+        task.cancel()
+    elif not task.cancelled() and (error := task.exception()) is not None:
+        _log.warning("%s could not be closed in order", what, exc_info=error)
 
 
 def build(pipe_id: str) -> PipeServices:

@@ -17,7 +17,7 @@ from openrouter_pipe.adapters.simulator.app import create_app
 from openrouter_pipe.adapters.simulator.transport import SimulatorTransport
 from openrouter_pipe.adapters.terminal import JsonRenderer, LiveRenderer, TerminalChat
 from openrouter_pipe.adapters.terminal.chat import models_table
-from openrouter_pipe.composition.pipe import PipeContainer
+from openrouter_pipe.composition.pipe import PipeContainer, PipeServices
 from openrouter_pipe.ports.settings import SettingError, Settings, read_settings
 
 SIMULATED_KEY = "sk-or-simulated"
@@ -57,7 +57,8 @@ async def chat(options: ChatOptions, console: Console, read: Callable[[], str]) 
             console.print("No API_KEY is set: a simulated OpenRouter answers (it echoes).", style="yellow")
     model = options.model or (SIMULATED_MODEL if simulated else DEFAULT_MODEL)
     renderer = JsonRenderer(_write_line) if options.as_json else LiveRenderer(console)
-    service = container.chat()
+    services = PipeServices(container)
+    service = services.chat
     try:
         if options.models is not None:
             console.print(models_table(await service.models(settings), options.models))
@@ -68,8 +69,7 @@ async def chat(options: ChatOptions, console: Console, read: Callable[[], str]) 
         await conversation.interact(console, read)
         return 0
     finally:
-        await container.catalog().close()
-        await container.clients().aclose()
+        await services.close()
 
 
 def run_chat(options: ChatOptions) -> int:

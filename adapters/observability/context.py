@@ -42,6 +42,12 @@ def current() -> Scope:
     return _scope.get()
 
 
+def enter(scope: Scope) -> None:
+    """Make ``scope`` the current one from here on, in this context; next to nothing where it is already."""
+    if _scope.get() is not scope:
+        _scope.set(scope)
+
+
 @contextmanager
 def bound(scope: Scope) -> Iterator[None]:
     """Make ``scope`` the current one, for this task and those it starts meanwhile."""

@@ -11,6 +11,7 @@ import logging
 import secrets
 import weakref
 from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from typing import Any, Final, Protocol
 
 from pydantic import BaseModel
@@ -19,6 +20,7 @@ from openrouter_pipe.adapters.openwebui.answering import Turn
 from openrouter_pipe.adapters.openwebui.failures import configuration_failure, internal_failure
 from openrouter_pipe.adapters.openwebui.files import HostFileStore
 from openrouter_pipe.adapters.openwebui.host import Host, detect, function_id
+from openrouter_pipe.adapters.openwebui.instances import GRACE_SECONDS, Tenure, enter, next_age
 from openrouter_pipe.adapters.openwebui.request import (
     HostCall,
     model_prefix,
@@ -82,7 +84,10 @@ class _Runtime:
         self._module_name = module_name
         self._detect = host
         self._host: Host | None = None
+        self._age = next_age()
         self._services: PipeServices | None = None
+        self._tenure: Tenure | None = None
+        self._released: weakref.finalize[..., _Runtime] | None = None
 
     @property
     def host(self) -> Host:
@@ -98,20 +103,45 @@ class _Runtime:
 
     async def services(self, model: str = "") -> PipeServices:
         """The services, made at first use, for the id that the module's name or else the model's prefix tells."""
-        if self._services is None and self._prepare is not None:
-            await asyncio.to_thread(self._prepare)
-        if self._services is None:
-            prefix = model.partition(".")[0] if self.host.present and "." in model else ""
-            self._services = self._build(self.function or prefix or _DEFAULT_ID)
-            release = weakref.finalize(self, _release, self._services, asyncio.get_running_loop())
-            release.atexit = False
-        return self._services
+        return (await self._current(model))[0]
 
     async def close(self) -> None:
         """Release the services; a later call makes new ones."""
-        services, self._services = self._services, None
-        if services is not None:
-            await services.close()
+        tenure = self._give_up()
+        if tenure is not None:
+            await tenure.close()
+
+    async def _current(self, model: str) -> tuple[PipeServices, Tenure]:
+        if self._services is None and self._prepare is not None:
+            await asyncio.to_thread(self._prepare)
+        if self._services is None or self._tenure is None:
+            prefix = model.partition(".")[0] if self.host.present and "." in model else ""
+            self._services = self._build(self.function or prefix or _DEFAULT_ID)
+            self._tenure = Tenure(self._services)
+            self._released = weakref.finalize(self, self._tenure.retire)
+            self._released.atexit = False
+            self._settle(self._tenure)
+        return self._services, self._tenure
+
+    def _settle(self, tenure: Tenure) -> None:
+        """Take the place of older instances of the same function; where there is a newer one, stay for a moment only."""
+        if not self.function:
+            return
+        retire = weakref.WeakMethod(self._retire)
+        newest, tenure.leave = enter(self.function, self._age, lambda: _call(retire))
+        if not newest:
+            asyncio.get_running_loop().call_later(GRACE_SECONDS, lambda: _call(retire))
+
+    def _retire(self) -> None:
+        tenure = self._give_up()
+        if tenure is not None:
+            tenure.retire()
+
+    def _give_up(self) -> Tenure | None:
+        tenure, self._tenure, self._services = self._tenure, None, None
+        if self._released is not None:
+            self._released.detach()
+        return tenure
 
     async def listing(self, valves: BaseModel) -> list[dict[str, str]]:
         """The models for the host's list. Never raises."""
@@ -151,19 +181,20 @@ class _Runtime:
             return _single(internal_failure(error_id))
         if request.model.rpartition(".")[2] == SETUP_ID:
             return _single(configuration_failure("Set-up is complete. Choose a model.", services.ids.error_id()))
-        return self._turn(personal_problems(user_valves), services.chat.respond(request))
+        return self._turn(personal_problems(user_valves), request, requested_model(call))
 
     async def _turn(
-        self, problems: tuple[SettingError, ...], events: AsyncGenerator[ChatEvent, None]
+        self, problems: tuple[SettingError, ...], request: ChatRequest, model: str
     ) -> AsyncGenerator[ChatEvent, None]:
-        # A method, so that a running turn keeps this object, and with it the services, from being released.
-        try:
+        # A method, so that a running turn keeps this object, and with it the services, from being released. They are
+        # asked for again: between the call and this first step the instance may have been retired.
+        services, tenure = await self._current(model)
+        with tenure.turn():
             for problem in problems:
                 yield Notified(f"Your setting is ignored. {problem}", Severity.WARNING)
-            async for event in events:
-                yield event
-        finally:
-            await events.aclose()
+            async with aclosing(services.chat.respond(request)) as events:
+                async for event in events:
+                    yield event
 
     def _broken(self, call: HostCall) -> Any:
         error_id = secrets.token_hex(8)
@@ -179,19 +210,10 @@ class _Runtime:
         return read_request(call, settings, services.ids.item_id("req_"), host_prefix=prefix, files=files)
 
 
-_CLOSING: set[asyncio.Task[None]] = set()
-
-
-def _release(services: PipeServices, loop: asyncio.AbstractEventLoop) -> None:
-    """The host let go of an instance, from whatever thread: close its services on the loop that they live on."""
-
-    def close() -> None:
-        task = loop.create_task(services.close())
-        _CLOSING.add(task)
-        task.add_done_callback(_CLOSING.discard)
-
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(close)
+def _call(method: weakref.WeakMethod[Callable[[], None]]) -> None:
+    bound = method()
+    if bound is not None:
+        bound()
 
 
 async def _single(event: ChatEvent) -> AsyncGenerator[ChatEvent, None]:
