@@ -17,6 +17,7 @@ The pipe between Open WebUI and OpenRouter, on the command line.
   openrouter-pipe simulate --port 8080      a local OpenRouter for tests
   openrouter-pipe bundle                    write dist/openrouter_pipe.py for Open WebUI
   openrouter-pipe valves                    every setting with its default and bounds
+  openrouter-pipe rotate-key                encrypt stored reasoning and tool results with a new key
 
 Settings go by the names of the valves: --set REASONING_EFFORT=high, or the environment variables named in docs/valves.md.
 """
@@ -41,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_simulate(commands.add_parser("simulate", help="serve a local, simulated OpenRouter"))
     _add_bundle(commands.add_parser("bundle", help="write the one-file function for Open WebUI"))
     _add_valves(commands.add_parser("valves", help="print, write or check the table of settings"))
+    _add_rotate_key(commands.add_parser("rotate-key", help="encrypt stored artifacts anew with the present key"))
     return parser
 
 
@@ -91,6 +93,28 @@ def _add_valves(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--write", type=Path, metavar="FILE", help="write the table")
     group.add_argument("--check", type=Path, metavar="FILE", help="exit with 1 when the file differs from the table")
     parser.set_defaults(command=_valves)
+
+
+def _add_rotate_key(parser: argparse.ArgumentParser) -> None:
+    from openrouter_pipe.composition import keys_manual
+
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description, parser.epilog = keys_manual.DESCRIPTION, keys_manual.EPILOG
+    parser.add_argument("--dry-run", action="store_true", help="open and count every row, change nothing")
+    parser.add_argument(
+        "--data-dir", type=Path, help="the host's data folder with webui.db (default: as the host does)"
+    )
+    parser.add_argument("--pipe-id", default="openrouter", help="the function's id in the host (default: %(default)s)")
+    parser.add_argument("--batch-size", type=int, default=200, help="rows in one transaction (default: %(default)s)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        dest="settings",
+        help="a setting without secret as in the valves, for example ENCRYPT_ALL=false; repeatable",
+    )
+    parser.set_defaults(command=_rotate_key)
 
 
 def _assignments(pairs: Sequence[str]) -> dict[str, str]:
@@ -167,6 +191,23 @@ def _valves(options: argparse.Namespace) -> int:
         return 1
     sys.stdout.write(document)
     return 0
+
+
+def _rotate_key(options: argparse.Namespace) -> int:
+    import getpass
+    import os
+
+    from rich.console import Console
+
+    from openrouter_pipe.composition.keys import RotateOptions, run_rotation
+
+    if options.batch_size < 1:
+        _complain(f"--batch-size {options.batch_size}: at least one row is needed")
+        return 2
+    chosen = RotateOptions(
+        options.pipe_id, options.data_dir, options.dry_run, options.batch_size, _assignments(options.settings)
+    )
+    return run_rotation(chosen, os.environ, Console(), getpass.getpass if sys.stdin.isatty() else None)
 
 
 def _announce(text: str) -> None:
