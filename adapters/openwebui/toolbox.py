@@ -21,6 +21,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, Final
 
+from openrouter_pipe.adapters.openwebui.host import maybe_await
 from openrouter_pipe.adapters.openwebui.toolbox_entries import Entry, offered, offers_tools, read_registry
 from openrouter_pipe.adapters.openwebui.toolbox_host import HostHelpers, detect_helpers
 from openrouter_pipe.adapters.openwebui.toolbox_results import Result, is_error, plain, read_result, settle, whole
@@ -197,14 +198,16 @@ class HostToolbox:
             "__messages__": self._body.get("messages") or [],
             "__files__": self._metadata.get("files") or [],
         }
-        bound: Callable[..., Awaitable[Any]] = await self._helpers.rebind(function=function, extra_params=context)
+        bound: Callable[..., Awaitable[Any]] = await maybe_await(
+            self._helpers.rebind(function=function, extra_params=context)
+        )
         return bound
 
     async def _read(self, entry: Entry, value: Any) -> Result:
         process = self._helpers.process_result
         if process is not None:
             try:
-                text, files, embeds = await process(
+                made = process(
                     request=self._request,
                     tool_function_name=entry.spec.name,
                     tool_result=value,
@@ -213,6 +216,7 @@ class HostToolbox:
                     metadata=self._metadata,
                     user=self._helpers.user(self._user),
                 )
+                text, files, embeds = await maybe_await(made)
                 shown = tuple(embed for embed in embeds or () if isinstance(embed, str))
                 return Result(text if isinstance(text, str) else "", tuple(files or ()), shown)
             except Exception as error:  # noqa: BLE001 - the host's helper raises on results that it does not expect
@@ -233,7 +237,7 @@ class HostToolbox:
         if self._helpers.terminal_event is None or self._event_emitter is None:
             return
         try:
-            await self._helpers.terminal_event(entry.function, arguments, result.text, self._event_emitter)
+            await maybe_await(self._helpers.terminal_event(entry.function, arguments, result.text, self._event_emitter))
         except Exception as error:  # noqa: BLE001 - a view of the host that is not refreshed costs no answer
             _LOG.warning("the host took no terminal event: %s", type(error).__name__)
 
@@ -266,7 +270,7 @@ class HostToolbox:
         """An image that a provider can read: its bytes, because an address inside the host means nothing out there."""
         if url.startswith("/") and self._helpers.load_image is not None:
             try:
-                url = await self._helpers.load_image(url, self._helpers.user(self._user)) or ""
+                url = await maybe_await(self._helpers.load_image(url, self._helpers.user(self._user))) or ""
             except Exception as error:  # noqa: BLE001 - the user still sees it; the model reads the text
                 _LOG.warning("the host did not deliver a tool's image: %s", type(error).__name__)
                 return None
@@ -278,7 +282,7 @@ class HostToolbox:
         if store is None or user is None or not url.startswith("data:"):
             return url
         try:
-            stored = await store(self._request, url, self._metadata, user)
+            stored = await maybe_await(store(self._request, url, self._metadata, user))
         except Exception as error:  # noqa: BLE001 - the image is shown inline then
             _LOG.warning("the host did not store a tool's image: %s", type(error).__name__)
             return url

@@ -103,6 +103,18 @@ async def test_the_callable_is_bound_to_the_requests_messages_and_files():
     assert seen == {"__messages__": [{"role": "user", "content": "hi"}], "__files__": ["f"]}
 
 
+async def test_hosts_whose_helpers_are_plain_functions_run_tools_too():
+    """0.7 and 0.8: the same helpers, not yet coroutines."""
+    tool = Tool({"rows": 3})
+    helpers = HostHelpers(
+        rebind=lambda function, extra_params: function,
+        process_result=lambda **given: ("read by the host", [], ["<b>x</b>"]),
+    )
+    output = await call(box(entry("t", tool), helpers=helpers))
+    assert (output.text, output.ok, output.embeds) == ("read by the host", True, ("<b>x</b>",))
+    assert len(tool.calls) == 1
+
+
 async def test_an_unknown_tool_is_told_to_the_model():
     output = await call(box(entry("t", Tool())), name="ghost")
     assert not output.ok
