@@ -10,6 +10,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,10 @@ from webui_browser import open_browser
 from webui_host import WebUIHost
 from webui_setup import FUNCTION_ID, Provider, model_id
 from webui_tab import JsonDict, Turn
+
+from openrouter_pipe.adapters.sql import SqlArtifactStore
+from openrouter_pipe.ports.artifacts import StorePolicy
+from openrouter_pipe.ports.settings import Secret
 
 LOOP = "[[sim: scenario=tool-loop]] "
 SUMMARY = "[[sim: scenario=reasoning-summary]] "
@@ -237,6 +242,20 @@ async def test_a_channel_leaves_nothing(main_host: WebUIHost, provider: Provider
         assert rows(host) == earlier
     finally:
         host.post("/api/v1/auths/admin/config", config)
+
+
+async def test_artifacts_go_with_their_chat(tab: ToolTab, provider: Provider, dice: str) -> None:
+    host = tab.host
+    kept, _ = await first_turn(tab, provider, dice)
+    gone, _ = await first_turn(tab, provider, dice)
+    before = rows(host, kept.chat_id)
+    assert rows(host, gone.chat_id)
+    assert host.request("DELETE", f"/api/v1/chats/{gone.chat_id}").status_code == 200
+    store = SqlArtifactStore({"DATA_DIR": str(host.data_dir)})
+    await store.delete_orphans(datetime.now(UTC) + timedelta(hours=1), StorePolicy(FUNCTION_ID, Secret("")))
+    await store.aclose()
+    assert rows(host, gone.chat_id) == []
+    assert rows(host, kept.chat_id) == before
 
 
 async def test_a_person_sees_no_marker(tab: ToolTab, provider: Provider, dice: str, tmp_path: Path) -> None:
