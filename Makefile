@@ -8,7 +8,7 @@ BUNDLE := dist/openrouter_pipe.py
 PACKAGES := -p openrouter_pipe.ports -p openrouter_pipe.domain -p openrouter_pipe.adapters -p openrouter_pipe.composition
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench bundle wheel webui test-webui docs format clean
+.PHONY: help setup run test check bench soak bundle wheel webui test-webui docs format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ format: $(VENV)/.installed ## Format the code and regenerate documents
 
 bench: $(BUNDLE) ## Measure the hot path against its floor
 	@$(BIN)/python tests/benchmarks/bench.py
+
+soak: $(VENV)/.installed ## Mixed traffic and faults for 30 minutes (SOAK_SECONDS=60 for less)
+	@$(BIN)/python tests/benchmarks/soak.py
 
 wheel: $(VENV)/.installed ## Build the wheel into dist/
 	@$(BIN)/python -m build --wheel --outdir dist . >/dev/null && ls dist/*.whl

@@ -14,7 +14,6 @@ from collections.abc import Callable
 
 from dependency_injector import containers, providers
 
-from openrouter_pipe.composition.supervisor import Supervisor
 from openrouter_pipe.domain.admission import Admission
 from openrouter_pipe.domain.breakers import Breakers
 from openrouter_pipe.domain.catalog.service import CatalogService
@@ -47,7 +46,6 @@ class CoreContainer(containers.DeclarativeContainer):
     breakers = providers.Singleton(Breakers, clock)
     catalog = providers.Singleton(CatalogService, catalog_source, clock)
     tools = providers.Singleton(ToolOrchestrator, clock, breakers)
-    supervisor = providers.Singleton(Supervisor, clock)
     conversation = providers.Singleton(
         Conversation,
         provider=provider,

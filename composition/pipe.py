@@ -30,14 +30,16 @@ from openrouter_pipe.adapters.sql import SqlArtifactStore
 from openrouter_pipe.adapters.system import SystemClock, SystemIds, SystemRandomness
 from openrouter_pipe.composition.core import CoreContainer
 from openrouter_pipe.composition.policies import log_redaction, turn_policies
-from openrouter_pipe.composition.served import ServedChat
-from openrouter_pipe.composition.supervisor import Supervisor
+from openrouter_pipe.composition.served import LatestSettings, ServedChat
+from openrouter_pipe.composition.supervisor import Supervisor, Worker
 from openrouter_pipe.domain.admission import Admission
 from openrouter_pipe.domain.breakers import Breakers
 from openrouter_pipe.domain.catalog.service import CatalogService
+from openrouter_pipe.domain.housekeeping import Housekeeping
 from openrouter_pipe.ports.artifacts import ArtifactStore
 from openrouter_pipe.ports.chat import ChatService
 from openrouter_pipe.ports.runtime import Clock, Ids
+from openrouter_pipe.ports.settings import Settings
 from openrouter_pipe.ports.telemetry import Metrics
 
 _log: Final = logging.getLogger(__name__)
@@ -80,10 +82,14 @@ class PipeContainer(containers.DeclarativeContainer):
     admission: providers.Provider[Admission] = core.admission
     breakers: providers.Provider[Breakers] = core.breakers
     catalog: providers.Provider[CatalogService] = core.catalog
-    supervisor: providers.Provider[Supervisor] = core.supervisor
+    latest = providers.Singleton(LatestSettings, pipe_id)
+    housekeeping = providers.Singleton(Housekeeping, store, clock, randomness, latest.provided.housekeeping)
+    supervisor = providers.Singleton(
+        Supervisor, clock, providers.Factory(Worker, "the clean-up of artifacts", housekeeping.provided.run)
+    )
     console = providers.Singleton(PipeLogging, _PACKAGE)
     logged = providers.Singleton(LoggedChat, core.conversation, console, log_redaction)
-    chat = providers.Singleton(ServedChat, logged, supervisor)
+    chat = providers.Singleton(ServedChat, logged, supervisor, latest)
 
 
 @runtime_checkable
@@ -100,6 +106,8 @@ class PipeServices:
         self.environment: Mapping[str, str] = container.environment()
         self.clock: Clock = container.clock()
         self.ids: Ids = container.ids()
+        # Until a turn brings its own settings: what cannot even be read as a request is logged too, and redacted too.
+        container.console().configure("INFO", log_redaction(Settings()))
 
     async def close(self) -> None:
         """End background work and connections, within 5 seconds whatever happens; may be called again.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from openrouter_pipe.domain.catalog.routing import EndpointPolicy
 from openrouter_pipe.domain.catalog.selection import SelectionPolicy
 from openrouter_pipe.domain.errors.policy import ErrorPolicy
 from openrouter_pipe.domain.history.policy import HistoryPolicy
+from openrouter_pipe.domain.housekeeping import HousekeepingPolicy
 from openrouter_pipe.domain.policies import StreamingPolicy, TurnPolicies
 from openrouter_pipe.domain.redaction import Redactor
 from openrouter_pipe.domain.shaping.policy import ShapingPolicy
@@ -73,6 +75,15 @@ def store_policy(settings: Settings, pipe_id: str) -> StorePolicy:
         compress=settings.ENABLE_LZ4_COMPRESSION,
         min_compress_bytes=settings.MIN_COMPRESS_BYTES,
         batch_size=settings.DB_BATCH_SIZE,
+    )
+
+
+def housekeeping_policy(settings: Settings, pipe_id: str) -> HousekeepingPolicy:
+    """When artifacts are deleted."""
+    return HousekeepingPolicy(
+        interval=settings.ARTIFACT_CLEANUP_INTERVAL_HOURS * 3600,
+        keep=timedelta(days=settings.ARTIFACT_CLEANUP_DAYS),
+        store=store_policy(settings, pipe_id),
     )
 
 
