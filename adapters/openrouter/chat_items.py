@@ -12,7 +12,7 @@ from attrs import define, field
 
 from openrouter_pipe.adapters.openrouter.decoding import DETAILS_KEY, input_item
 from openrouter_pipe.adapters.openrouter.encoding import annotation
-from openrouter_pipe.adapters.openrouter.wirejson import Wire, text
+from openrouter_pipe.adapters.openrouter.wirejson import Wire, loads, text
 from openrouter_pipe.ports.items import (
     Citation,
     FunctionCallItem,
@@ -177,6 +177,14 @@ class CallDraft:
     name: str
     index: int
     arguments: list[str] = field(factory=list)
+    finished: bool = False
+
+    def is_whole(self) -> bool:
+        """Whether the arguments are a complete JSON object."""
+        try:
+            return isinstance(loads("".join(self.arguments)), dict)
+        except ValueError:
+            return False
 
     def item(self, status: str) -> FunctionCallItem:
         """The call so far."""

@@ -106,7 +106,7 @@ class ChatReader:
             for index, draft in enumerate(self._drafts):
                 item = draft.item(item_status)
                 output.append(item)
-                if not isinstance(draft, ImageDraft):
+                if not isinstance(draft, ImageDraft) and not (isinstance(draft, CallDraft) and draft.finished):
                     events.append(ItemFinished(index, item))
         finished = ResponseFinished(
             status=status,
@@ -163,11 +163,21 @@ class ChatReader:
             self._read_annotations(listing(delta["annotations"]), events)
 
     def _open(self, draft: Draft, events: _Events) -> int:
+        if not isinstance(draft, CallDraft):
+            self._finish_calls(events)
         index = len(self._drafts)
         self._drafts.append(draft)
         item = draft.item("in_progress")
         events.append(ItemStarted(index, kind_of(item), item))
         return index
+
+    def _finish_calls(self, events: _Events) -> None:
+        """A call whose arguments are a whole object can grow no more: it ends where the next thing begins, so that it
+        is shown between the thoughts that it stood between."""
+        for draft in self._calls.values():
+            if not draft.finished and draft.is_whole():
+                draft.finished = True
+                events.append(ItemFinished(draft.index, draft.item("completed")))
 
     def _name(self, prefix: str) -> str:
         # The answer's own id and the place in it: the same bytes give the same ids, and no two answers share any.

@@ -58,8 +58,11 @@ _ELSEWHERE: Final = tuple(
         rf"(?:use|try|requires?|only (?:supported|available|served)|switch to)[^.\n]{{0,60}}{_CHAT}",
     )
 )
+# "not supported on the Responses API; use chat completions" names both, and is not the other way round.
+_ADVICE: Final = rf"{_RESPONSES}|\b(?:use|try|switch)\b"
 _OTHER_WAY_ROUND: Final = re.compile(
-    rf"{_NOT}[^.\n]{{0,80}}{_CHAT}|only (?:supported|available|served)[^.\n]{{0,30}}{_RESPONSES}", re.IGNORECASE
+    rf"{_NOT}(?:(?!{_ADVICE})[^.\n]){{0,80}}{_CHAT}|only (?:supported|available|served)[^.\n]{{0,30}}{_RESPONSES}",
+    re.IGNORECASE,
 )
 
 

@@ -109,6 +109,9 @@ def test_endpoint_by_globs(model_id: str, chat: str, responses: str, endpoint: E
     [
         (ProviderFault(FaultKind.STATUS, "a/b is not supported on the Responses API", 400), True),
         (ProviderFault(FaultKind.STATUS, "Please use /chat/completions for this model", 404), True),
+        (ProviderFault(FaultKind.STATUS, "not supported on the Responses API; use chat completions", 400), True),
+        (ProviderFault(FaultKind.STATUS, "not supported here, use chat completions instead", 400), True),
+        (ProviderFault(FaultKind.STATUS, "not available on chat completions, use the Responses API", 400), False),
         (ProviderFault(FaultKind.STATUS, "x", 400, metadata={"availability": {"code": "wrong_endpoint"}}), True),
         (
             ProviderFault(
