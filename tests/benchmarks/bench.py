@@ -221,27 +221,29 @@ async def _import_case(options: argparse.Namespace, base_url: str) -> None:
 
 
 async def _measure(options: argparse.Namespace, base_url: str) -> None:
-    from bench_cases import CASES, Bench
+    from bench_cases import CASES, Bench, LoopCounter
     from bench_floors import floors
 
+    counter = LoopCounter() if options.worker == "idle" else None
     pipe = host.load_function(options.bundle)
     caller = host.Caller(pipe, base_url)
     pipe.valves = pipe.Valves(**caller.stored)
     _force(options.transport)
     await pipe.pipes()
-    bench = Bench(
-        caller, floors(base_url), host.Collections(), options.runs or (7 if options.full else 3), options.full
-    )
+    runs = options.runs or (7 if options.full else 3)
+    bench = Bench(caller, floors(base_url), host.Collections(), runs, options.full, counter=counter)
     for ui in (False, True):  # whatever is made once is made before the clock runs
         bench.check("burst", await caller.lines("burst", ui=ui))
         for _ in range(5):
             bench.check("at-once", await caller.lines("at-once", ui=ui))
     figures = []
     for name in options.worker.split(","):
-        print(f"  {name} ...", file=sys.stderr, flush=True)
+        began = time.monotonic()
         figures += await CASES[name](bench)
+        print(f"  {name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     for floor in bench.floors:
         await floor.close()
+    await pipe.close()
     await asyncio.sleep(0)
     outcome = {"figures": [figure.as_json() for figure in figures], "wrong": bench.wrong[:20], "answers": bench.answers}
     print(json.dumps(outcome))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib
+import importlib.util
 import inspect
 import json
 import os
@@ -41,6 +42,38 @@ def pretend_to_be_a_host() -> None:
     sys.modules["open_webui.env"].VERSION = "0.12.4"
     plugin = sys.modules["open_webui.utils.plugin"]
     plugin.resolve_valves_schema_options = plugin.set_function_module_in_cache = None
+    _keep_files()
+
+
+def _keep_files() -> None:
+    """The host's file storage, as far as the pipe uses it; it reads what it is given and forgets it."""
+
+    class Users:
+        @staticmethod
+        async def get_user_by_id(user_id: str) -> Any:
+            return types.SimpleNamespace(id=user_id, role="user")
+
+    async def upload_file_handler(request: Any, *, file: Any, metadata: Any, process: bool, user: Any) -> Any:
+        size = await asyncio.to_thread(lambda: len(file.file.read()))
+        return {"id": f"file-{size}"}
+
+    class UploadFile:
+        def __init__(self, file: Any, *, filename: str, headers: Any) -> None:
+            self.file, self.filename, self.headers = file, filename, headers
+
+    contents: dict[str, dict[str, Any]] = {
+        "open_webui.models": {},
+        "open_webui.models.users": {"Users": Users},
+        "open_webui.models.chats": {"Chats": object()},
+        "open_webui.routers": {},
+        "open_webui.routers.files": {"upload_file_handler": upload_file_handler},
+    }
+    if importlib.util.find_spec("starlette") is None:
+        contents |= {"starlette": {}, "starlette.datastructures": {"Headers": dict, "UploadFile": UploadFile}}
+    for name, members in contents.items():
+        module = types.ModuleType(name)
+        module.__dict__.update(members)
+        sys.modules[name] = module
 
 
 def load_libraries() -> None:
@@ -192,10 +225,10 @@ def text_of(lines: list[str]) -> tuple[str, str]:
 def difference(scenario: str, lines: list[str]) -> str:
     """Empty if the lines say what was sent, else what differs. Notes of ours may follow the text (markers)."""
     text, reasoning = text_of(lines)
-    sent = answer(scenario, after_tool=SCENARIOS[scenario].tool)
+    sent = answer(scenario, SCENARIOS[scenario].tools)
     if SCENARIOS[scenario].stamped:
         text = STAMPED.sub(STAMP, text)
-    if scenario == "image":
+    if scenario == "image":  # the picture stands before the text
         text = text[text.rfind(")") + 1 :].lstrip()
     for what, got, expected in (("text", text, sent.text), ("reasoning", reasoning, sent.reasoning)):
         rest = got[len(expected) :].strip()

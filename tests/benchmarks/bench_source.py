@@ -138,7 +138,7 @@ class Source:
         name = found[1].decode() if found else "at-once"
         self._requests += 1
         self._artifacts = body.count(b'"encrypted_content"')
-        client.steps = self._render(answer(name, after_tool=b'"function_call_output"' in body))
+        client.steps = self._render(answer(name, body.count(b'"function_call_output"')))
         client.position = 0
         client.outbox.append(memoryview(_HEAD))
         # Streams that start together do not stay in step: real ones are spread over the period.

@@ -25,7 +25,8 @@ _WORDS = ("measure ", "twice, ", "cut ", "once; ", "the ", "wire ", "is ", "neve
 @dataclass(frozen=True)
 class Scenario:
     """One answer. ``rate`` is deltas per second (0: as fast as the socket takes them); ``size`` cuts what is sent into
-    pieces of that many bytes (0: one piece per event, -1: all in one). ``hold`` keeps the stream open at its end."""
+    pieces of that many bytes (0: one piece per event, -1: all in one). ``hold`` keeps the stream open at its end;
+    ``tools`` rounds with one call each come before the text."""
 
     name: str
     deltas: int = 0
@@ -34,7 +35,7 @@ class Scenario:
     reasoning: int = 0
     stamped: bool = False
     hold: bool = False
-    tool: bool = False
+    tools: int = 0
     image_bytes: int = 0
     artifacts: int = 0
 
@@ -44,7 +45,7 @@ SCENARIOS = {
     for scenario in (
         Scenario("paced", deltas=800, rate=1000),
         Scenario("paced-long", deltas=4000, rate=1000),
-        Scenario("many", deltas=64, rate=20, stamped=True),
+        Scenario("many", deltas=48, rate=20, stamped=True),
         Scenario("many-long", deltas=300, rate=20, stamped=True),
         Scenario("live", deltas=100, rate=5, stamped=True),
         Scenario("burst", deltas=20000, size=65536),
@@ -56,7 +57,8 @@ SCENARIOS = {
         Scenario("idle", deltas=25, rate=50),
         Scenario("hold", deltas=5, hold=True),
         Scenario("image", deltas=3, image_bytes=8 * 1024 * 1024),
-        Scenario("tool", deltas=10, size=-1, tool=True),
+        Scenario("tool", deltas=10, size=-1, tools=1),
+        Scenario("tools", deltas=10, size=-1, tools=9),
         Scenario("artifacts", deltas=10, size=-1, artifacts=500),
     )
 }
@@ -83,12 +85,12 @@ class Answer:
 
 
 @functools.cache
-def answer(name: str, *, after_tool: bool = False) -> Answer:
-    """The answer of a scenario; ``after_tool`` asks for the round that follows the tool's output."""
+def answer(name: str, outputs: int = 0) -> Answer:
+    """The answer of a scenario; ``outputs`` is how many tools have answered, of the ``tools`` that are called in turn."""
     scenario = SCENARIOS[name]
     writer = _Writer()
-    if scenario.tool and not after_tool:
-        writer.call("add", '{"a":2,"b":3}')
+    if outputs < scenario.tools:
+        writer.call("add", outputs, f'{{"a":2,"b":{outputs}}}')
     else:
         for number in range(scenario.artifacts):
             writer.secret_thought(number)
@@ -170,8 +172,8 @@ class _Writer:
         index, _ = self._open({**item, "encrypted_content": None})
         self._close(index, {**item, "status": "completed"})
 
-    def call(self, name: str, arguments: str) -> None:
-        item = {"type": "function_call", "id": "fc_tmp_1", "call_id": "call_1", "name": name}
+    def call(self, name: str, number: int, arguments: str) -> None:
+        item = {"type": "function_call", "id": f"fc_tmp_{number}", "call_id": f"call_{number}", "name": name}
         index, where = self._open({**item, "arguments": "", "status": "in_progress"})
         self._add({"type": "response.function_call_arguments.delta", **where, "delta": arguments})
         self._add({"type": "response.function_call_arguments.done", **where, "arguments": arguments, "name": name})
