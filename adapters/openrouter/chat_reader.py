@@ -174,8 +174,8 @@ class ChatReader:
     def _finish_calls(self, events: _Events) -> None:
         """A call whose arguments are a whole object can grow no more: it ends where the next thing begins, so that it
         is shown between the thoughts that it stood between."""
-        for draft in self._calls.values():
-            if not draft.finished and draft.is_whole():
+        for draft in self._drafts:
+            if isinstance(draft, CallDraft) and not draft.finished and draft.is_whole():
                 draft.finished = True
                 events.append(ItemFinished(draft.index, draft.item("completed")))
 
