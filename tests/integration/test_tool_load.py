@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import weakref
 from collections.abc import Mapping
 
 from openrouter_pipe.adapters.memory import MemoryToolbox, ScriptedProvider, answer
@@ -52,6 +53,7 @@ class Crowd:
 
     def __init__(self) -> None:
         self.now = self.most = self.runs = 0
+        self.boxes: weakref.WeakSet[MemoryToolbox] = weakref.WeakSet()
 
     async def double(self, arguments: Mapping[str, JsonValue]) -> str:
         self.runs += 1
@@ -66,6 +68,7 @@ class Crowd:
 
     def toolbox(self) -> MemoryToolbox:
         box = MemoryToolbox()
+        self.boxes.add(box)
         numbers = {"n": {"type": "integer"}, "turn": {"type": "integer"}}
         parameters = {"type": "object", "properties": numbers, "required": ["n", "turn"]}
         box.add(ToolSpec("double", "doubles", parameters), self.double)
@@ -110,4 +113,4 @@ async def test_two_hundred_turns_with_five_tools_each_are_all_answered_and_leave
     await asyncio.sleep(0)
     assert len(asyncio.all_tasks()) == tasks
     gc.collect()
-    assert not [one for one in gc.get_objects() if isinstance(one, MemoryToolbox)], "a turn's tools outlive it"
+    assert not crowd.boxes, "a turn's tools outlive it"
