@@ -23,6 +23,10 @@ class RedisCostSink:
         self._pipe_id = pipe_id
         self._new_id = new_id
 
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._link.aclose()
+
     async def record(self, user_id: str, snapshot: CostSnapshot, ttl_seconds: int) -> None:
         """Keep a snapshot for ``ttl_seconds``; one with a missing field, or without Redis, is dropped."""
         texts = (user_id, snapshot.guid, snapshot.email, snapshot.name, snapshot.model)

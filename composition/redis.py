@@ -1,0 +1,127 @@
+"""Whether Redis is used, by the host's environment and the settings; and what is built then.
+
+The rule: several workers (UVICORN_WORKERS > 1), REDIS_URL, WEBSOCKET_MANAGER=redis, WEBSOCKET_REDIS_URL, ENABLE_REDIS_CACHE
+and the client library. Everything but the valve belongs to the process and decides what is built; the valve decides per turn.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections.abc import Mapping
+from typing import Final
+
+import attrs
+from attrs import frozen
+
+from openrouter_pipe.adapters.redis import CachedArtifactStore, RedisCostSink, RedisLink, connect
+from openrouter_pipe.adapters.redis.keys import Keys
+from openrouter_pipe.adapters.sql.sealer import SealingSqlArtifactStore
+from openrouter_pipe.composition.policies import turn_policies
+from openrouter_pipe.domain.policies import TurnPolicies
+from openrouter_pipe.ports.artifacts import StorePolicy
+from openrouter_pipe.ports.sealing import SharedStorePolicy
+from openrouter_pipe.ports.settings import Settings
+from openrouter_pipe.ports.telemetry import CostSink, Metrics
+
+_log: Final = logging.getLogger(__name__)
+
+
+@frozen
+class RedisPlan:
+    """Whether Redis is active, and what is missing where it is not (in words, the variable or valve first)."""
+
+    missing: tuple[str, ...] = ()
+
+    @property
+    def active(self) -> bool:
+        """Whether nothing is missing."""
+        return not self.missing
+
+    def __str__(self) -> str:
+        """The line for the log."""
+        if self.active:
+            return "Redis active: artifacts are cached and written behind"
+        return f"Redis not used, artifacts go to the database directly: {'; '.join(self.missing)}"
+
+
+def plan(environment: Mapping[str, str], settings: Settings | None = None) -> RedisPlan:
+    """Apply the rule; without ``settings`` only what the process decides."""
+    missing: list[str] = []
+    if _workers(environment) < 2:
+        missing.append("UVICORN_WORKERS is not above 1")
+    if not environment.get("REDIS_URL", "").strip():
+        missing.append("REDIS_URL is not set")
+    if environment.get("WEBSOCKET_MANAGER", "").strip().lower() != "redis":
+        missing.append("WEBSOCKET_MANAGER is not redis")
+    if not environment.get("WEBSOCKET_REDIS_URL", "").strip():
+        missing.append("WEBSOCKET_REDIS_URL is not set")
+    if importlib.util.find_spec("redis") is None:
+        missing.append("the Python package redis is not installed")
+    if settings is not None and not settings.ENABLE_REDIS_CACHE:
+        missing.append("ENABLE_REDIS_CACHE is off")
+    return RedisPlan(tuple(missing))
+
+
+def _workers(environment: Mapping[str, str]) -> int:
+    try:
+        return int(environment.get("UVICORN_WORKERS", "1"))
+    except ValueError:
+        return 1
+
+
+def redis_link(environment: Mapping[str, str]) -> RedisLink:
+    """A link to the host's Redis; opens nothing."""
+    return RedisLink(lambda: connect(environment))
+
+
+def artifact_store(
+    environment: Mapping[str, str], pipe_id: str, metrics: Metrics
+) -> SealingSqlArtifactStore | CachedArtifactStore:
+    """The store of one pipe: the database, behind Redis where the process qualifies. Opens nothing."""
+    inner = SealingSqlArtifactStore(environment)
+    if not plan(environment).active:
+        return inner
+    keys = Keys(pipe_id, environment.get("REDIS_KEY_PREFIX", "").strip() or "open-webui")
+    return CachedArtifactStore(inner, redis_link(environment), keys, metrics)
+
+
+def cost_sink(environment: Mapping[str, str], pipe_id: str) -> CostSink | None:
+    """Where cost snapshots go; nowhere without Redis. Opens nothing; has ``aclose``."""
+    return RedisCostSink(redis_link(environment), pipe_id) if plan(environment).active else None
+
+
+class RedisPolicies:
+    """`turn_policies` with what the settings say about Redis; says in the log, once per change, whether it is used."""
+
+    def __init__(self, environment: Mapping[str, str], pipe_id: str) -> None:
+        self._environment = environment
+        self._pipe_id = pipe_id
+        self._said: RedisPlan | None = None
+
+    def __call__(self, settings: Settings) -> TurnPolicies:
+        """All policies of one turn."""
+        now = plan(self._environment, settings)
+        if now != self._said:
+            self._said = now
+            _log.info("%s", now)
+        policies = turn_policies(settings, self._pipe_id)
+        costs = settings.COSTS_REDIS_TTL_SECONDS if now.active and settings.COSTS_REDIS_DUMP else None
+        return attrs.evolve(policies, store=shared(policies.store, settings, now), cost_ttl_seconds=costs)
+
+
+def shared(policy: StorePolicy, settings: Settings, now: RedisPlan) -> SharedStorePolicy:
+    """The store's policy with the limits of cache and queue."""
+    return SharedStorePolicy(
+        pipe_id=policy.pipe_id,
+        key=policy.key,
+        previous_keys=policy.previous_keys,
+        encrypt_all=policy.encrypt_all,
+        compress=policy.compress,
+        min_compress_bytes=policy.min_compress_bytes,
+        batch_size=policy.batch_size,
+        shared=now.active,
+        cache_ttl_seconds=settings.REDIS_CACHE_TTL_SECONDS,
+        pending_warn_threshold=settings.REDIS_PENDING_WARN_THRESHOLD,
+        flush_failure_limit=settings.REDIS_FLUSH_FAILURE_LIMIT,
+    )
