@@ -137,6 +137,10 @@ class RedisLink:
             _log.warning("Redis is back")
             self._trouble = ""
 
+    def forget(self) -> None:
+        """Drop the client without closing it: its event loop is not the one that runs now."""
+        self._client, self._probed_at = None, None
+
     async def aclose(self) -> None:
         """Close every connection; nothing can be used afterwards."""
         from redis.exceptions import RedisError

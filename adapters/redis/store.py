@@ -72,11 +72,13 @@ class CachedArtifactStore:
         self._flush_interval = flush_interval
         self._queue = WriteBehind(link, keys, uuid.uuid4().hex, claim_after=claim_after)
         self._policy = SharedStorePolicy(keys.pipe_id, Secret(""))
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._flusher: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._stop = asyncio.Event()
         self._flushing = asyncio.Lock()
         self._failures = 0
+        self._empty = False
         self._swept = -1.0
         self._direct = False
         self._warned = False
@@ -189,7 +191,12 @@ class CachedArtifactStore:
 
     def _start(self, policy: StorePolicy) -> SharedStorePolicy:
         """Note what the settings say now, and have the flusher run."""
-        limits = policy if isinstance(policy, SharedStorePolicy) else _shared(policy)
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop, self._flusher = loop, None
+            self._wake, self._stop, self._flushing = asyncio.Event(), asyncio.Event(), asyncio.Lock()
+            self._link.forget()
+        limits = policy if isinstance(policy, SharedStorePolicy) else _shared(policy, self._policy)
         self._policy = limits
         if not self._closed and (self._flusher is None or self._flusher.done()):
             if self._flusher is not None and not self._flusher.cancelled() and (error := self._flusher.exception()):
@@ -224,6 +231,7 @@ class CachedArtifactStore:
             raise RedisAway("it evicts keys")
         stamp = self._now().timestamp()
         length = await self._queue.append([CachedRow(row, generations[row.chat_id], stamp) for row in own])
+        self._empty = False
         self._watch(length, limits)
         self._wake.set()
         return frozenset(row.id for row in own)
@@ -350,6 +358,8 @@ class CachedArtifactStore:
 
     async def _step(self) -> float:
         """One batch; returns the seconds to wait before the next."""
+        if self._empty and not self._policy.shared:
+            return self._flush_interval
         try:
             written = await self.flush()
             waiting = await self._queue.backlog() if not written else -1
@@ -377,6 +387,7 @@ class CachedArtifactStore:
             _log.warning("Artifacts are written directly until the queue is empty: %s", why)
 
     def _emptied(self) -> None:
+        self._empty = True
         self._metrics.gauge("artifact_backlog", 0)
         self._failures = 0
         if self._direct:
@@ -384,15 +395,17 @@ class CachedArtifactStore:
             _log.warning("The queue is empty; artifacts are written behind again")
 
 
-def _shared(policy: StorePolicy) -> SharedStorePolicy:
-    return SharedStorePolicy(
-        policy.pipe_id,
-        policy.key,
-        policy.previous_keys,
-        policy.encrypt_all,
-        policy.compress,
-        policy.min_compress_bytes,
-        policy.batch_size,
+def _shared(policy: StorePolicy, known: SharedStorePolicy) -> SharedStorePolicy:
+    """A policy that says nothing about sharing, with what the latest one said."""
+    return evolve(
+        known,
+        pipe_id=policy.pipe_id,
+        key=policy.key,
+        previous_keys=policy.previous_keys,
+        encrypt_all=policy.encrypt_all,
+        compress=policy.compress,
+        min_compress_bytes=policy.min_compress_bytes,
+        batch_size=policy.batch_size,
     )
 
 

@@ -465,3 +465,23 @@ async def until_ready(store: CachedArtifactStore, policy: StorePolicy) -> None:
                 await asyncio.sleep(0.1)
             else:
                 return
+
+
+def test_another_event_loop_starts_afresh(server: RedisServer, tmp_path: Path) -> None:
+    worker = Worker(server.url, tmp_path, f"pipe_{uuid.uuid4().hex}", flush_interval=0.01)
+    worker.database.away = True
+
+    async def turn(number: int) -> int:
+        await worker.store.save(artifacts(number), worker.policy)
+        return len(await worker.store.load(CHAT, [mid(number)], worker.policy))
+
+    assert [asyncio.run(turn(number)) for number in (1, 2, 3)] == [1, 1, 1]
+
+
+async def test_upkeep_says_nothing_about_sharing_and_changes_nothing(worker: Worker, raw: redis.Redis) -> None:
+    worker.policy = evolve(worker.policy, shared=False)
+    await worker.store.load(CHAT, [mid(0)], worker.policy)
+    plain = StorePolicy(worker.keys.pipe_id, Secret("the key"))
+    assert await worker.store.clean_up(worker.wall, plain) == 0
+    assert await worker.store.save(artifacts(1), plain) == {mid(1)}
+    assert raw.get(worker.keys.row(mid(1))) is None
