@@ -11,8 +11,8 @@ import functools
 import sqlite3
 import time
 import zlib
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import TableClause, column, event, inspect, text
 from sqlalchemy import table as table_clause
@@ -23,7 +23,10 @@ from sqlalchemy.schema import CreateIndex, CreateTable, Table
 
 from openrouter_pipe.adapters.sql import table as tables
 from openrouter_pipe.adapters.sql.location import Location, locate
+from openrouter_pipe.adapters.sql.own_loop import OwnLoop
 from openrouter_pipe.ports.artifacts import ArtifactStoreError
+
+_T = TypeVar("_T")
 
 DEADLINE: Final = 10.0
 """Seconds that one transaction may take, waiting for a connection and for locks included."""
@@ -45,15 +48,29 @@ class Database:
         self._engines: dict[Location, AsyncEngine] = {}
         self._present: dict[tuple[Location, str], Table] = {}
         self._absent: dict[tuple[Location, str], float] = {}
+        self._own = OwnLoop("openrouter-pipe sqlite")
         self._closed = False
 
     async def aclose(self) -> None:
         """Close every connection; the database cannot be used afterwards."""
         self._closed = True
-        engines, self._engines = list(self._engines.values()), {}
+        engines, self._engines = dict(self._engines), {}
         self._present.clear()
-        for engine in engines:
-            await engine.dispose()
+        for location, engine in engines.items():
+            if location.is_sqlite and self._own.started:
+                await self._own.run(engine.dispose())
+            else:
+                await engine.dispose()
+        await self._own.aclose()
+
+    async def beside_the_host(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Await ``work`` on a loop of our own where the database is SQLite, here where it is not (see `own_loop`)."""
+        try:
+            is_sqlite = self.location().is_sqlite
+        except ArtifactStoreError:
+            work.close()
+            raise
+        return await (self._own.run(work) if is_sqlite else work)
 
     def location(self) -> Location:
         """The host's database as the environment names it now; raises `ArtifactStoreError`."""

@@ -10,7 +10,7 @@ from typing import Final, cast
 
 from openrouter_pipe.adapters.sql import table as tables
 from openrouter_pipe.adapters.sql.envelope import EnvelopeError, Place, unseal
-from openrouter_pipe.adapters.sql.store import SqlArtifactStore, _in_thread_when_large
+from openrouter_pipe.adapters.sql.store import SqlArtifactStore, beside_the_host, in_thread_when_large
 from openrouter_pipe.ports.artifacts import Artifact, ArtifactStoreError, StorePolicy
 from openrouter_pipe.ports.json import JsonObject
 from openrouter_pipe.ports.sealing import SealedArtifact
@@ -34,20 +34,21 @@ class SealingSqlArtifactStore(SqlArtifactStore):
         keys = tables.key_ring(policy)
         names = {self._fitted(tables.table_name(policy.pipe_id, key)) for key in keys}
         texts = [(row, json.dumps(dict(row.payload))) for row in rows if row.table in names]
-        return await _in_thread_when_large(sum(len(text) for _, text in texts), lambda: _open(texts, keys))
+        return await in_thread_when_large(sum(len(text) for _, text in texts), lambda: _open(texts, keys))
 
+    @beside_the_host
     async def save_sealed(self, rows: Sequence[SealedArtifact], pipe_id: str) -> frozenset[str]:
         """See `SealingArtifactStore.save_sealed`."""
         durable: set[str] = set()
         good = [row for row in rows if _ID.fullmatch(row.id) and self._is_table_of(row.table, pipe_id)]
         for name in dict.fromkeys(row.table for row in good):
-            table = await self._database.ensure(name)
+            table = await self.database.ensure(name)
             batch = {row.id: _columns(row) for row in good if row.table == name}
             durable |= await self._write(table, list(batch.values()))
         return frozenset(durable)
 
     def _fitted(self, name: str) -> str:
-        return tables.fit(name, is_sqlite=self._database.location().is_sqlite)
+        return tables.fit(name, is_sqlite=self.database.location().is_sqlite)
 
     def _is_table_of(self, name: str, pipe_id: str) -> bool:
         """Whether it is a table of this pipe, of whatever key: a queue must not make us write anywhere else."""

@@ -6,12 +6,13 @@ Rows of one chat are read in one statement over every table that the policy's ke
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from sqlalchemy import ColumnElement, Table, delete, exists, select, text, union_all, update
 from sqlalchemy.exc import SQLAlchemyError
@@ -32,6 +33,8 @@ from openrouter_pipe.ports.artifacts import Artifact, ArtifactStoreError, StoreP
 from openrouter_pipe.ports.json import JsonValue
 
 _T = TypeVar("_T")
+_P = ParamSpec("_P")
+_Store = TypeVar("_Store", bound="SqlArtifactStore")
 _log = logging.getLogger(__name__)
 
 _ID: Final = re.compile("[0-9A-HJKMNP-TV-Z]{20}")
@@ -47,6 +50,18 @@ _CLEAN_UP_ROWS: Final = 1_000
 _REMEMBERED_WARNINGS: Final = 4_096
 
 
+def beside_the_host(
+    method: Callable[Concatenate[_Store, _P], Coroutine[Any, Any, _T]],
+) -> Callable[Concatenate[_Store, _P], Coroutine[Any, Any, _T]]:
+    """Mark a public method that uses the database: it runs where a busy host cannot hold it up (see `own_loop`)."""
+
+    @functools.wraps(method)
+    async def moved(self: _Store, /, *args: _P.args, **options: _P.kwargs) -> _T:
+        return await self.database.beside_the_host(method(self, *args, **options))
+
+    return moved
+
+
 class SqlArtifactStore:
     """`ArtifactStore` in the host's SQLite or PostgreSQL database, found from ``environment`` at each use.
 
@@ -60,21 +75,22 @@ class SqlArtifactStore:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         deadline: float | None = None,
     ) -> None:
-        self._database = Database(environment) if deadline is None else Database(environment, deadline=deadline)
+        self.database = Database(environment) if deadline is None else Database(environment, deadline=deadline)
         self._now = now
         self._warned: OrderedDict[str, None] = OrderedDict()
 
     async def aclose(self) -> None:
         """Close every connection."""
-        await self._database.aclose()
+        await self.database.aclose()
 
+    @beside_the_host
     async def save(self, artifacts: Sequence[Artifact], policy: StorePolicy) -> frozenset[str]:
         """Store what can be stored; see `ArtifactStore.save`."""
         unique = list({artifact.id: artifact for artifact in reversed(artifacts)}.values())[::-1]
         if not unique:
             return frozenset()
         name = tables.table_name(policy.pipe_id, policy.key.reveal())
-        table = await self._database.ensure(name)
+        table = await self.database.ensure(name)
         rows = await self._seal_all(unique, table, policy)
         durable: set[str] = set()
         size = max(1, policy.batch_size)
@@ -88,24 +104,26 @@ class SqlArtifactStore:
                 break
         return frozenset(durable)
 
+    @beside_the_host
     async def load(self, chat_id: str, ids: Sequence[str], policy: StorePolicy) -> dict[str, Artifact]:
         """Read the artifacts of one chat in one query; see `ArtifactStore.load`."""
         wanted = [one for one in dict.fromkeys(ids) if _ID.fullmatch(one)]
         if not wanted or not chat_id:
             return {}
         keys = tables.key_ring(policy)
-        found = await self._database.existing([tables.table_name(policy.pipe_id, key) for key in keys])
+        found = await self.database.existing([tables.table_name(policy.pipe_id, key) for key in keys])
         rows: list[StoredRow] = []
         for start in range(0, len(wanted), _IN_ONE_STATEMENT):
             if found:
                 rows += await self._read(found, chat_id, wanted[start : start + _IN_ONE_STATEMENT])
-        opened, broken = await _in_thread_when_large(
+        opened, broken = await in_thread_when_large(
             sum(len(row.payload) for row in rows), lambda: _open_all(rows, keys)
         )
         self._warn(wanted, opened, broken)
         await self._refresh(found, chat_id, [row for row in rows if row.id in opened])
         return opened
 
+    @beside_the_host
     async def delete(self, chat_id: str, ids: Sequence[str], policy: StorePolicy) -> int:
         """Delete artifacts of one chat; see `ArtifactStore.delete`."""
         wanted = [one for one in dict.fromkeys(ids) if _ID.fullmatch(one)]
@@ -113,11 +131,13 @@ class SqlArtifactStore:
             wanted, policy, lambda table, part: (table.c.chat_id == chat_id) & table.c.id.in_(part)
         )
 
+    @beside_the_host
     async def delete_chats(self, chat_ids: Sequence[str], policy: StorePolicy) -> int:
         """Delete everything of these chats; see `ArtifactStore.delete_chats`."""
         wanted = [one for one in dict.fromkeys(chat_ids) if _is_storable_name(one)]
         return await self._delete_in_parts(wanted, policy, lambda table, part: table.c.chat_id.in_(part))
 
+    @beside_the_host
     async def clean_up(self, older_than: datetime, policy: StorePolicy) -> int:
         """Delete rows not read for long, a thousand at a time, while no other worker does; see `ArtifactStore.clean_up`.
 
@@ -126,12 +146,13 @@ class SqlArtifactStore:
         limit = _naive(older_than)
         return await self._sweep(policy, lambda table: table.c.created_at < limit)
 
+    @beside_the_host
     async def delete_orphans(self, older_than: datetime, policy: StorePolicy) -> int:
         """Delete rows whose chat the host no longer has; see `ArtifactUpkeep.delete_orphans`.
 
         The host keeps its chats in the same database, in a table ``chat``. Without a table that looks like it, all stay.
         """
-        chats = await self._database.host_chats()
+        chats = await self.database.host_chats()
         if chats is None:
             return 0
         limit = _naive(older_than)
@@ -147,8 +168,8 @@ class SqlArtifactStore:
             while True:
                 chosen = select(table.c.id).where(condition(table)).limit(_CLEAN_UP_ROWS)
                 with translated():
-                    async with self._database.transaction() as connection:
-                        await self._database.limit_statements(connection)
+                    async with self.database.transaction() as connection:
+                        await self.database.limit_statements(connection)
                         if not await _try_lock(connection, table):
                             return total
                         gone = (await connection.execute(delete(table).where(table.c.id.in_(chosen)))).rowcount
@@ -159,7 +180,7 @@ class SqlArtifactStore:
 
     async def _existing(self, policy: StorePolicy) -> list[Table]:
         names = [tables.table_name(policy.pipe_id, key) for key in tables.key_ring(policy)]
-        return await self._database.existing(names)
+        return await self.database.existing(names)
 
     async def _seal_all(
         self, artifacts: Sequence[Artifact], table: Table, policy: StorePolicy
@@ -167,7 +188,7 @@ class SqlArtifactStore:
         def run() -> list[dict[str, object]]:
             return [row for artifact in artifacts if (row := self._sealed(artifact, table.name, policy)) is not None]
 
-        return await _in_thread_when_large(sum(_size(artifact.payload) for artifact in artifacts), run)
+        return await in_thread_when_large(sum(_size(artifact.payload) for artifact in artifacts), run)
 
     def _sealed(self, artifact: Artifact, table: str, policy: StorePolicy) -> dict[str, object] | None:
         if not _ID.fullmatch(artifact.id) or not _is_storable_name(artifact.chat_id):
@@ -187,7 +208,7 @@ class SqlArtifactStore:
             return await self._upsert(table, rows)
         except SQLAlchemyError as error:
             if is_missing_table(error):
-                self._database.forget(table)
+                self.database.forget(table)
                 raise ArtifactStoreError("the table is gone; it is made again at the next turn") from None
             if not is_about_data(error):
                 raise ArtifactStoreError(f"the database failed: {describe(error)}") from None
@@ -200,8 +221,8 @@ class SqlArtifactStore:
         return durable
 
     async def _upsert(self, table: Table, rows: Sequence[dict[str, object]]) -> set[str]:
-        async with self._database.transaction() as connection:
-            await self._database.limit_statements(connection)
+        async with self.database.transaction() as connection:
+            await self.database.limit_statements(connection)
             durable = await upsert(connection, table, rows)
         foreign = [str(row["id"]) for row in rows if row["id"] not in durable]
         if foreign:
@@ -212,12 +233,12 @@ class SqlArtifactStore:
         parts = [selection(table, (table.c.chat_id == chat_id) & table.c.id.in_(ids)) for table in found]
         statement = parts[0] if len(parts) == 1 else union_all(*parts)
         try:
-            async with self._database.transaction() as connection:
+            async with self.database.transaction() as connection:
                 result = (await connection.execute(statement)).all()
         except SQLAlchemyError as error:
             if is_missing_table(error):
                 for table in found:
-                    self._database.forget(table)
+                    self.database.forget(table)
                 return []
             raise ArtifactStoreError(f"the database failed: {describe(error)}") from None
         return [stored(row) for row in result]
@@ -231,7 +252,7 @@ class SqlArtifactStore:
                 ids = [row.id for row in old if row.table == table.name]
                 if ids:
                     chosen = update(table).where((table.c.chat_id == chat_id) & table.c.id.in_(ids))
-                    async with asyncio.timeout(_REFRESH_DEADLINE), self._database.hasty_transaction() as connection:
+                    async with asyncio.timeout(_REFRESH_DEADLINE), self.database.hasty_transaction() as connection:
                         await connection.execute(chosen.values(created_at=_naive(now)))
         except (SQLAlchemyError, ArtifactStoreError, TimeoutError) as error:
             _log.warning("The age of %d artifacts could not be refreshed: %s", len(old), describe(error))
@@ -249,8 +270,8 @@ class SqlArtifactStore:
             for start in range(0, len(wanted), _IN_ONE_STATEMENT):
                 part = wanted[start : start + _IN_ONE_STATEMENT]
                 with translated():
-                    async with self._database.transaction() as connection:
-                        await self._database.limit_statements(connection)
+                    async with self.database.transaction() as connection:
+                        await self.database.limit_statements(connection)
                         total += (await connection.execute(delete(table).where(condition(table, part)))).rowcount
         return total
 
@@ -284,7 +305,8 @@ def _open_all(rows: Iterable[StoredRow], keys: Sequence[str]) -> tuple[dict[str,
     return opened, broken
 
 
-async def _in_thread_when_large(size: int, work: Callable[[], _T]) -> _T:
+async def in_thread_when_large(size: int, work: Callable[[], _T]) -> _T:
+    """Seal or open away from the event loop when there is much of it."""
     return await asyncio.to_thread(work) if size > _THREAD_BYTES else work()
 
 

@@ -243,3 +243,32 @@ async def test_a_schema_of_its_own_on_postgres() -> None:
     assert len(await store.load(CHAT, [mid(0), mid(1)], mine)) == 2
     assert await store.delete_chats([CHAT], mine) == 2
     await store.aclose()
+
+
+async def test_a_host_that_writes_synchronously_on_its_loop_never_waits_for_us(tmp_path: Path) -> None:
+    """Open WebUI up to 0.8 does; a transaction of ours on that loop would hold a lock that only that loop can release."""
+    host = sqlite3.connect(tmp_path / "webui.db", timeout=2.0)
+    host.execute("PRAGMA journal_mode=DELETE")
+    host.execute("CREATE TABLE theirs (n)")
+    host.commit()
+    store, mine = SqlArtifactStore({"DATA_DIR": str(tmp_path), "DATABASE_ENABLE_SQLITE_WAL": "false"}), policy()
+    await store.save([Artifact("9" * 20, "c", "m", "a/b", "reasoning", {})], mine)
+
+    async def save(worker: int) -> int:
+        kept = 0
+        for number in range(20):
+            name = f"{worker * 1000 + number:020d}"
+            kept += len(await store.save([Artifact(name, "c", "m", "a/b", "reasoning", {"n": number})], mine))
+        return kept
+
+    workers = [asyncio.ensure_future(save(worker)) for worker in range(3)]
+    written = 0
+    while not all(worker.done() for worker in workers):
+        with host:  # "database is locked" would be raised here
+            host.execute("INSERT INTO theirs VALUES (1)")
+        written += 1
+        await asyncio.sleep(0.001)  # a host does other things, too; one that writes without pause starves anybody
+    assert [worker.result() for worker in workers] == [20, 20, 20]
+    assert written > 0
+    host.close()
+    await store.aclose()

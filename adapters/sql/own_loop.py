@@ -1,0 +1,66 @@
+"""An event loop in a thread of its own, for work that must not depend on how busy the host's loop is.
+
+SQLite has one writer. A transaction on the host's loop holds the write lock from its first statement to its commit, and
+between the two that loop may run anything, also a host that writes to the same file synchronously (Open WebUI up to 0.8
+does): it would wait for a lock that only its own loop can release. On a loop of our own the transaction goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from typing import TypeVar
+
+_T = TypeVar("_T")
+_JOIN_SECONDS = 5.0
+
+
+class OwnLoop:
+    """Starts its thread at first use; `aclose` ends it, and a later use starts another."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def started(self) -> bool:
+        """Whether the thread runs."""
+        return self._loop is not None
+
+    async def run(self, work: Coroutine[object, object, _T]) -> _T:
+        """Run ``work`` over there; cancelling here cancels it there. Context variables go along."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._started()))
+
+    async def aclose(self) -> None:
+        """Stop the loop and wait for its thread; what still runs is cancelled."""
+        with self._lock:
+            loop, thread = self._loop, self._thread
+            self._loop = self._thread = None
+        if loop is not None and thread is not None:
+            loop.call_soon_threadsafe(loop.stop)
+            await asyncio.to_thread(thread.join, _JOIN_SECONDS)
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=_serve, args=(self._loop,), name=self._name, daemon=True)
+                self._thread.start()
+            return self._loop
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_default_executor())
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
