@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
@@ -22,6 +23,8 @@ from openrouter_pipe.domain.tools.policy import ToolPolicy
 from openrouter_pipe.ports.artifacts import StorePolicy
 from openrouter_pipe.ports.provider import Connection, Endpoint
 from openrouter_pipe.ports.settings import SETTINGS, Kind, Secret, Settings
+
+_log: Final = logging.getLogger(__name__)
 
 APP_TITLE: Final = "openrouter-pipe"
 """The name under which requests are attributed."""
@@ -50,7 +53,17 @@ def connection(settings: Settings) -> Connection:
 def referer(override: str) -> str:
     """The operator's attribution address when it is a full http(s) URL, else ours."""
     candidate = override.strip()
-    return candidate if is_full_url(candidate) else APP_REFERER
+    if is_full_url(candidate):
+        return candidate
+    if candidate:
+        _warn_of_referer(candidate)
+    return APP_REFERER
+
+
+@functools.lru_cache(maxsize=64)
+def _warn_of_referer(candidate: str) -> None:
+    """Once for each value: the setting is read at every turn."""
+    _log.warning("HTTP_REFERER_OVERRIDE is not a full http(s) URL and is not sent: %r", candidate[:200])
 
 
 def is_full_url(text: str) -> bool:

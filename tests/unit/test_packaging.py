@@ -33,3 +33,12 @@ def test_the_top_level_is_as_designed() -> None:
 
 def test_the_settings_table_is_up_to_date() -> None:
     assert (ROOT / "docs" / "valves.md").read_text() == settings_document()
+
+
+def test_broad_handlers_stand_only_where_the_architecture_says() -> None:
+    told = (ROOT / "docs" / "architecture.md").read_text()
+    for layer in LAYERS:
+        for file in (ROOT / layer).rglob("*.py"):
+            if "except Exception" in (text := file.read_text()) or "except BaseException" in text:
+                inside_host = file.parent.name == "openwebui" and f"`{file.stem}`" in told
+                assert inside_host or f"`{file.relative_to(ROOT)}`" in told, f"{file} is no documented edge"
