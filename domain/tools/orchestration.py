@@ -1,14 +1,16 @@
 """Running the function calls of one round: side by side, in time, each exactly once, whatever a tool does.
 
-Theory of operation. The calls of a round are cut into batches: calls of one tool run together, up to ``batch_cap``, unless
-their arguments ask to be left alone. Batches wait in a queue of ``queue_size``; workers take them in order. A call starts
-when it holds two permits, one of its turn and one of the process. Three clocks run: one per call, one per batch, one for
-the whole round since anything last moved. Whatever ends a call (its answer, an exception, one of the clocks, a breaker,
-bad arguments) ends it with exactly one `ToolOutput`; nothing a tool does ends the answer. The clocks stand still while a
-tool waits for a person (`ToolCall.pause`), up to ten minutes a call.
+Theory of operation. The calls of a round are cut into batches: calls of one tool run together, up to ``batch_cap``,
+unless their arguments ask to be left alone. Batches wait in a queue of ``queue_size``; workers take them in order. A
+call starts when it holds two permits, one of its turn and one of the process. Three clocks run: one per call, one per
+batch from the first of its calls that started, one for the whole round since anything last moved. A batch waits for its
+first permit no longer than it may run; a call that never started is told so to the model and is no failure of its tool.
+Whatever ends a call (its answer, an exception, one of the clocks, a breaker, bad arguments) ends it with exactly one
+`ToolOutput`; nothing a tool does ends the answer. The clocks stand still while a tool waits for a person
+(`ToolCall.pause`), up to ten minutes a call.
 
-A tool may have sent a mail before it failed, so it is run once per call. Only `ToolNotRunError`, by which a toolbox says
-that nothing happened, is tried again.
+A tool may have sent a mail before it failed, so it is run once per call. Only `ToolNotRunError`, by which a toolbox
+says that nothing happened, is tried again.
 
 Closing the generator cancels every running tool and waits ``shutdown_timeout`` seconds for it to let go; a tool that
 ignores its cancellation is then left behind with a log line, and its permits are free.
@@ -22,12 +24,13 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Final, TypeAlias, TypeVar
 
-from attrs import evolve, frozen
+from attrs import define, evolve, frozen
 
 from openrouter_pipe.domain.admission import Admission, AdmissionPolicy
 from openrouter_pipe.domain.breakers import BreakerPolicy, Breakers
+from openrouter_pipe.domain.tools.arguments import read_arguments
 from openrouter_pipe.domain.tools.policy import ToolPolicy
-from openrouter_pipe.domain.tools.schemas import Offer, restore
+from openrouter_pipe.domain.tools.schemas import Offer
 from openrouter_pipe.domain.tools.stopwatch import PERSON_LIMIT, Stopwatch
 from openrouter_pipe.ports.items import FunctionCallItem, TextPart
 from openrouter_pipe.ports.json import JsonValue
@@ -42,7 +45,9 @@ _log: Final = logging.getLogger(__name__)
 BLOCKERS: Final = frozenset({"depends_on", "_depends_on", "sequential", "no_batch"})
 """Argument names by which a call asks not to share a batch."""
 
-_MAX_ARGUMENTS: Final = 1024 * 1024  # characters; beyond it a model has gone astray
+_MAX_MESSAGE: Final = 2000  # characters of an exception that the model reads
+_LONGEST_READ: Final = 32 * 1024  # characters of a failure that are redacted; more would hold up the event loop
+_DOUBTFUL_END: Final = 1024  # what is thrown away behind a cut: it may hold the head of a secret
 _ATTEMPTS: Final = 3
 _FIRST_DELAY: Final = 0.5  # seconds
 _UNBOUNDED: Final = 1_000_000_000  # the queue of each turn bounds how many calls can wait for the process
@@ -107,13 +112,14 @@ class ToolOrchestrator:
             await runner.stop(work)
 
 
-@frozen
+@define(eq=False)
 class _Job:
-    """One call with what is known of it before it runs."""
+    """One call with what is known of it before it runs, and whether it has begun to."""
 
     call: FunctionCallItem
     spec: ToolSpec
     arguments: Mapping[str, JsonValue]
+    started: bool = False
 
 
 class _Round:
@@ -191,7 +197,7 @@ class _Round:
             self._fail(call, "unknown_tool", f"There is no tool called {call.name!r}. Tools on offer: {names}.")
             return None
         try:
-            arguments = restore(parse_arguments(call.arguments), spec.parameters)
+            arguments = read_arguments(call.arguments, spec.parameters)
         except ValueError as error:
             self._fail(call, "bad_arguments", str(error))
             return None
@@ -211,15 +217,15 @@ class _Round:
 
     async def _run_batch(self, batch: list[_Job]) -> None:
         watch = Stopwatch(self._clock, self._quiet)
-        runs = {asyncio.ensure_future(self._run_call(job, watch)): job for job in batch}
+        runs = {asyncio.ensure_future(self._run_call(job, batch, watch)): job for job in batch}
         together = asyncio.gather(*runs, return_exceptions=True)
         try:
-            await self._within(together, self._batch_watch(watch))
+            await self._within(together, self._batch_watch(batch, watch))
             for run, job in runs.items():
                 if not run.done():
-                    code, message = self._why_batch_ended()
+                    code, message = self._why_batch_ended(job)
                     await self._cancel(run, f"{job.spec.name} ran out of time")
-                    self._finish(job.call, _failed(job.call, code, message), job.spec, counts=True)
+                    self._finish(job.call, _failed(job.call, code, message), job.spec, counts=job.started)
                 elif (error := run.exception()) is not None:
                     _log.error("Running %s failed", job.spec.name, exc_info=error)
                     self._fail(job.call, "internal_error", f"{job.spec.name} could not be run.")
@@ -228,26 +234,36 @@ class _Round:
                 run.cancel()
             await asyncio.gather(*runs, return_exceptions=True)
 
-    async def _batch_watch(self, watch: Stopwatch) -> None:
-        """Return when the batch is out of time, or when nothing in the round has moved for too long."""
+    async def _batch_watch(self, batch: list[_Job], watch: Stopwatch) -> None:
+        """Return when the batch is out of time, or when nothing in the round has moved for too long.
+
+        The first call that starts restarts ``watch``: until then the time is that of waiting for a place, in which no
+        progress can be expected.
+        """
         idle = self._policy.idle_timeout
         while (left := watch.left(self._policy.batch_timeout)) > 0:
-            quiet = left if idle is None else self._quiet.left(idle)
+            waits = not any(job.started for job in batch)
+            quiet = left if idle is None or waits else self._quiet.left(idle)
             if quiet <= 0:
                 return
             await self._quiet.sleep(min(left, quiet))
 
-    def _why_batch_ended(self) -> tuple[str, str]:
+    def _why_batch_ended(self, job: _Job) -> tuple[str, str]:
+        if not job.started:
+            return "not_started", f"{job.spec.name} did not run: no place for it came free in time. Try again later."
         idle = self._policy.idle_timeout
         if idle is not None and self._quiet.left(idle) <= 0:
             return "idle_timeout", f"No tool made progress for {idle:g} seconds; the call was stopped."
         return "batch_timeout", f"The batch of tool calls took longer than {self._policy.batch_timeout:g} seconds."
 
-    async def _run_call(self, job: _Job, batch: Stopwatch) -> None:
+    async def _run_call(self, job: _Job, batch: list[_Job], batch_watch: Stopwatch) -> None:
         limit = AdmissionPolicy(self._policy.max_parallel_global, _UNBOUNDED)
         async with self._turn, self._process.permit(self._user_id, limit):
+            if not any(other.started for other in batch):
+                batch_watch.restart()
+            job.started = True
             self._tell(CallStarted(job.call))
-            watch = Stopwatch(self._clock, batch)
+            watch = Stopwatch(self._clock, batch_watch)
             tool = asyncio.ensure_future(self._guarded(job, watch))
             try:
                 if await self._within(tool, watch.expire(self._policy.timeout)):
@@ -277,7 +293,7 @@ class _Round:
             return _failed(job.call, "cancelled", f"{job.spec.name} cancelled itself."), True
         except BaseException as error:  # noqa: BLE001 - documented edge: a tool is foreign code, even SystemExit stops here
             _log.warning("Tool %s failed with %s", job.spec.name, type(error).__name__)
-            message = self._redact(f"{type(error).__name__}: {error}")[:2000]
+            message = self._told(f"{type(error).__name__}: {error}")[:_MAX_MESSAGE]
             return _failed(job.call, "tool_error", message), True
 
     def _checked(self, call: FunctionCallItem, output: ToolOutput) -> ToolOutput:
@@ -285,10 +301,14 @@ class _Round:
         output = evolve(output, call_id=call.call_id)
         if output.ok:
             return output
-        parts = tuple(
-            TextPart(self._redact(part.text)) if isinstance(part, TextPart) else part for part in output.parts
-        )
-        return evolve(output, text=self._redact(output.text), parts=parts)
+        parts = tuple(TextPart(self._told(part.text)) if isinstance(part, TextPart) else part for part in output.parts)
+        return evolve(output, text=self._told(output.text), parts=parts)
+
+    def _told(self, text: str) -> str:
+        """What a failure says, redacted; of a long one the beginning. Cut first, so that the time is bounded."""
+        if len(text) <= _LONGEST_READ:
+            return self._redact(text)
+        return self._redact(text[:_LONGEST_READ])[:-_DOUBTFUL_END] + "\n[cut off]"
 
     async def _attempts(self, call: ToolCall) -> ToolOutput:
         delay = _FIRST_DELAY
@@ -350,27 +370,6 @@ async def _either(one: asyncio.Future[_T], other: asyncio.Future[_S]) -> None:
     finally:
         one.remove_done_callback(wake)
         other.remove_done_callback(wake)
-
-
-def parse_arguments(text: str) -> Mapping[str, JsonValue]:
-    """The arguments of a call: a JSON object, or nothing.
-
-    Raises:
-        ValueError: not JSON, not an object, nested too deep or longer than 1 MiB; the message is for the model.
-    """
-    if len(text) > _MAX_ARGUMENTS:
-        raise ValueError(f"The arguments are longer than {_MAX_ARGUMENTS} characters.")
-    if not text.strip():
-        return {}
-    try:
-        arguments: JsonValue = json.loads(text)
-    except RecursionError:
-        raise ValueError("The arguments are nested too deeply.") from None
-    except ValueError as error:
-        raise ValueError(f"The arguments are not valid JSON: {error}") from None
-    if not isinstance(arguments, dict):
-        raise ValueError(f"The arguments must be a JSON object, not {type(arguments).__name__}.")  # noqa: TRY004
-    return arguments
 
 
 def _failed(call: FunctionCallItem, code: str, message: str) -> ToolOutput:

@@ -246,24 +246,37 @@ def _takes_null(schema: JsonValue, root: JsonObject) -> bool:
     return False
 
 
-def _candidates(schema: JsonValue, root: JsonObject, depth: int = 0) -> list[JsonObject]:
-    """The plain schemas that a value may be meant for: references followed, alternatives spread out."""
-    if not isinstance(schema, Mapping) or depth > _MAX_DEPTH:
-        return []
-    reference = schema.get("$ref")
-    if isinstance(reference, str):
-        return _candidates(_resolve(reference, root), root, depth + 1)
-    for key in ("anyOf", "oneOf"):
-        branches = schema.get(key)
-        if isinstance(branches, list):
-            return [found for branch in branches for found in _candidates(branch, root, depth + 1)]
-    return [schema]
+def _candidates(schema: JsonValue, root: JsonObject) -> list[JsonObject]:
+    """The plain schemas that a value may be meant for: references followed, alternatives spread out.
+
+    Each reference is followed once, so that definitions which name each other cost no more than their own size.
+    """
+    found: list[JsonObject] = []
+    followed: set[str] = set()
+    waiting: list[JsonValue] = [schema]
+    while waiting:
+        candidate = waiting.pop()
+        if not isinstance(candidate, Mapping):
+            continue
+        reference = candidate.get("$ref")
+        branches = next((part for key in ("anyOf", "oneOf") if isinstance(part := candidate.get(key), list)), None)
+        if isinstance(reference, str):
+            if reference not in followed:
+                followed.add(reference)
+                waiting.append(_resolve(reference, root))
+        elif branches is not None:
+            waiting.extend(reversed(branches))
+        else:
+            found.append(candidate)
+    return found
 
 
 def _resolve(reference: str, root: JsonObject) -> JsonValue:
-    found: JsonValue = root
+    if reference == "#":
+        return root
     if not reference.startswith("#/"):
         return None
+    found: JsonValue = root
     for step in reference[2:].split("/"):
         if not isinstance(found, Mapping):
             return None

@@ -14,12 +14,12 @@ import pytest
 
 from openrouter_pipe.adapters.memory import ManualClock, MemoryToolbox
 from openrouter_pipe.domain.breakers import BreakerPolicy, Breakers
+from openrouter_pipe.domain.tools.arguments import parse_arguments
 from openrouter_pipe.domain.tools.orchestration import (
     CallFinished,
     CallStarted,
     ToolOrchestrator,
     ToolProgress,
-    parse_arguments,
 )
 from openrouter_pipe.domain.tools.policy import ToolPolicy
 from openrouter_pipe.domain.tools.schemas import offer
@@ -130,6 +130,17 @@ async def test_arguments_that_are_not_an_object_give_a_failed_output(text: str) 
     assert bench.toolbox.calls == []
 
 
+async def test_arguments_too_deep_for_a_recursive_schema_cost_only_their_own_call() -> None:
+    bench = Bench()
+    bench.toolbox.add(ToolSpec("tree", "", {"type": "object", "properties": {"kid": {"$ref": "#"}}}), _say)
+    bench.tool("t", _say)
+    deep = FunctionCallItem("call_1", "tree", '{"kid":' * 700 + "{}" + "}" * 700)
+    events = await bench.run(deep, call("t", 2))
+    assert reason(events) == "bad_arguments"
+    assert "nested too deeply" in outputs(events)["call_1"].text
+    assert outputs(events)["call_2"].ok
+
+
 def test_arguments_may_be_empty_and_must_not_be_huge() -> None:
     assert parse_arguments("") == parse_arguments("  ") == parse_arguments("{}") == {}
     with pytest.raises(ValueError, match="longer than"):
@@ -200,6 +211,62 @@ async def test_a_batch_that_takes_too_long_is_stopped() -> None:
     bench.tool("hang", _hang)
     events = await bench.run(call("hang", 1), call("hang", 2))
     assert reason(events, "call_1") == reason(events, "call_2") == "batch_timeout"
+
+
+async def _fill_the_process(bench: Bench, release: asyncio.Event) -> asyncio.Task[list[ToolProgress]]:
+    """Somebody else's call takes the only place of the process until ``release``."""
+
+    async def hold(arguments: Mapping[str, Any]) -> str:
+        await release.wait()
+        return "done"
+
+    bench.tool("hold", hold)
+    made = offer(bench.toolbox.specs(), strict=False)
+    endless = attrs.evolve(bench.policy, timeout=1e6, batch_timeout=1e6, idle_timeout=None)
+
+    async def other() -> list[ToolProgress]:
+        running = bench.orchestrator.run([call("hold", 9)], bench.toolbox, made, endless, "other", BREAKER)
+        return [event async for event in running]
+
+    task = asyncio.ensure_future(other())
+    await settle()
+    return task
+
+
+async def test_waiting_for_a_place_is_bounded_and_no_failure_of_the_tool() -> None:
+    policy = ToolPolicy(max_parallel_global=1, batch_timeout=30, idle_timeout=10, shutdown_timeout=1)
+    bench, release = Bench(policy=policy), asyncio.Event()
+    bench.tool("t", _say)
+    other = await _fill_the_process(bench, release)
+    for _ in range(2):  # eight calls; five failures would open the breaker
+        began = bench.clock.monotonic()
+        events = await bench.run(*(call("t", number) for number in range(1, 5)))
+        assert {output.reason for output in outputs(events).values()} == {"not_started"}
+        assert not [event for event in events if isinstance(event, CallStarted)]
+        assert 30 <= bench.clock.monotonic() - began < 40
+    release.set()
+    await other
+    assert outputs(await bench.run(call("t")))["call_1"].ok
+
+
+async def test_the_time_of_a_batch_begins_with_its_first_call() -> None:
+    policy = ToolPolicy(max_parallel_global=1, batch_timeout=30, idle_timeout=25, shutdown_timeout=1)
+    bench, release = Bench(policy=policy), asyncio.Event()
+
+    async def slow(arguments: Mapping[str, Any]) -> str:
+        await bench.clock.sleep(20)
+        return "slow"
+
+    bench.tool("slow", slow)
+    other = await _fill_the_process(bench, release)
+
+    async def free_the_place() -> None:
+        await bench.clock.sleep(28)
+        release.set()
+
+    freeing = asyncio.ensure_future(free_the_place())
+    assert outputs(await bench.run(call("slow")))["call_1"].text == "slow"
+    await asyncio.gather(other, freeing)
 
 
 async def test_no_progress_ends_the_calls_but_progress_keeps_them() -> None:
@@ -308,6 +375,31 @@ async def test_a_failure_that_the_toolbox_words_itself_is_redacted_and_keeps_its
     assert output.call_id == "call_1"
     assert output.text == "key *** refused"
     assert output.parts == (TextPart("key ***"), ImagePart("https://host/image.png"))
+
+
+@pytest.mark.parametrize("raises", [True, False])
+async def test_of_a_long_failure_the_beginning_is_redacted_and_no_half_of_a_secret_told(raises: bool) -> None:
+    bench = Bench()
+    said = "x" * 32_760 + "sk-secret" + "y" * 1_000_000
+
+    async def fail(arguments: Mapping[str, Any]) -> ToolOutput:
+        if raises:
+            raise RuntimeError(said)
+        return ToolOutput("call_1", said, ok=False, parts=(TextPart(said),), reason="tool_error")
+
+    bench.tool("t", fail)
+    read: list[int] = []
+
+    def redact(text: str) -> str:
+        read.append(len(text))
+        return text.replace("sk-secret", "***")
+
+    made = offer(bench.toolbox.specs(), strict=False)
+    running = bench.orchestrator.run([call("t")], bench.toolbox, made, bench.policy, "u", BREAKER, redact)
+    output = outputs([event async for event in running])["call_1"]
+    assert max(read) <= 32 * 1024
+    assert "sk-" not in output.text + str(output.parts)
+    assert "xxx" in output.text
 
 
 class AskingToolbox(MemoryToolbox):

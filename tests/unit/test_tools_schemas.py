@@ -224,3 +224,15 @@ def test_restoring_keeps_nulls_that_mean_something() -> None:
     }
     arguments = {"gone": None, "kept": None, "needed": None, "inner": {"x": None}, "extra": None}
     assert restore(arguments, schema) == {"kept": None, "needed": None, "inner": {}, "extra": None}
+
+
+def test_restoring_follows_a_reference_to_the_whole_schema() -> None:
+    schema = {"type": "object", "properties": {"x": {"type": "string"}, "kid": {"$ref": "#"}}}
+    assert restore({"x": None, "kid": {"x": None, "kid": {"x": None}}}, schema) == {"kid": {"kid": {}}}
+
+
+def test_definitions_that_name_each_other_are_followed_once_each() -> None:
+    names = [f"n{number}" for number in range(60)]
+    everyone = {"anyOf": [{"$ref": f"#/$defs/{name}"} for name in names]}
+    schema = {"type": "object", "properties": {"x": everyone}, "$defs": dict.fromkeys(names, everyone)}
+    assert restore({"x": None, "y": {"z": None}}, schema) == {"y": {"z": None}}
