@@ -258,7 +258,8 @@ def _force(transport: str) -> None:
     library = importlib.import_module("httpx_aiohttp" if transport == "aiohttp" else "httpx")
     make = library.AiohttpTransport if transport == "aiohttp" else library.AsyncHTTPTransport
     objects = importlib.import_module("dependency_injector.providers")
-    limits = importlib.import_module("httpx").Limits(max_connections=None, max_keepalive_connections=500)
+    unlimited = 0 if transport == "aiohttp" else None
+    limits = importlib.import_module("httpx").Limits(max_connections=unlimited, max_keepalive_connections=500)
     pipe_module.PipeContainer.transport_factory = objects.Object(lambda: make(limits=limits))
     pipe_module.PipeContainer.clients.add_kwargs(transport_factory=pipe_module.PipeContainer.transport_factory)
 

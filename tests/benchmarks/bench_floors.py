@@ -45,7 +45,8 @@ class HttpxFloor:
         transport = None
         if aiohttp:
             library = importlib.import_module("httpx_aiohttp")
-            transport = library.AiohttpTransport(limits=limits)
+            # None would mean aiohttp's own default of 100 connections, 0 means no limit
+            transport = library.AiohttpTransport(limits=httpx.Limits(max_connections=0))
         self._client = httpx.AsyncClient(limits=limits, transport=transport, timeout=60)
 
     async def events(self, scenario: str, body: bytes | None = None) -> AsyncIterator[list[Any]]:
