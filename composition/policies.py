@@ -105,7 +105,9 @@ def turn_policies(settings: Settings, pipe_id: str = "openrouter") -> TurnPolici
     return TurnPolicies(
         connection=connection(settings),
         catalog_refresh_seconds=settings.MODEL_CATALOG_REFRESH_SECONDS,
-        selection=SelectionPolicy(settings.MODEL_ID, settings.FREE_MODEL_FILTER, settings.TOOL_CALLING_FILTER),
+        selection=SelectionPolicy(
+            settings.MODEL_ID, settings.FREE_MODEL_FILTER, settings.TOOL_CALLING_FILTER, host_prefix=pipe_id
+        ),
         endpoint=EndpointPolicy(
             Endpoint(settings.DEFAULT_LLM_ENDPOINT),
             settings.FORCE_CHAT_COMPLETIONS_MODELS,

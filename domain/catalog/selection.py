@@ -20,11 +20,17 @@ AUTO: Final = "auto"
 @frozen
 class SelectionPolicy:
     """The operator's choice: ``model_ids`` is ``auto`` or comma-separated ids in any spelling; ``free`` and ``tools`` are
-    ``all``, ``only`` or ``exclude``, and any other word offers nothing."""
+    ``all``, ``only`` or ``exclude``, and any other word offers nothing. ``host_prefix`` is what the host puts before ids it shows."""
 
     model_ids: str = AUTO
     free: str = "all"
     tools: str = "all"
+    host_prefix: str = ""
+
+    @property
+    def allows_everything(self) -> bool:
+        """Whether nothing is restricted."""
+        return self.model_ids.strip().lower() in {"", AUTO} and self.free == self.tools == "all"
 
 
 def exposed(catalog: Catalog, policy: SelectionPolicy, host_prefix: str = "") -> tuple[ModelCard, ...]:
@@ -64,7 +70,7 @@ def _listed(catalog: Catalog, policy: SelectionPolicy, host_prefix: str) -> tupl
     if not text or text.lower() == AUTO:
         return None
     names = [name.strip() for name in text.replace("\n", ",").split(",") if name.strip()]
-    found = [(name, catalog.resolve(name, host_prefix)) for name in names]
+    found = [(name, catalog.resolve(name, host_prefix or policy.host_prefix)) for name in names]
     unknown = [name for name, resolved in found if resolved is None]
     if unknown and catalog.cards:
         _log.debug("MODEL_ID names models that the catalogue does not have: %s", ", ".join(unknown)[:500])

@@ -155,10 +155,11 @@ def _shape(
 
 
 def _allowed_id(catalog: Catalog, request: ChatRequest, policies: TurnPolicies, name: str) -> str | None:
-    """The provider's id for a fallback model, None for one that the operator's filters do not allow either."""
+    """The provider's id for a fallback model, None for one that the operator does not allow or nobody knows."""
     model = catalog.resolve(name, request.host_prefix)
     if model is None:
-        return None
+        # Where nothing is restricted the provider may know more models than the catalogue lists.
+        return name if policies.selection.allows_everything and "/" in name else None
     if request.task is None and restriction_reasons(model, catalog, policies.selection, request.host_prefix):
         return None
     return model.api_id

@@ -32,6 +32,8 @@ CATALOG = Catalog([PAID, FREE, TWIN, EMBED])
         (SelectionPolicy(tools="only"), ["a/paid", "a/paid:free"]),
         (SelectionPolicy(tools="exclude"), ["a/free"]),
         (SelectionPolicy(free="only", tools="only"), ["a/paid:free"]),
+        (SelectionPolicy("mypipe.a.paid, mypipe.a/free", host_prefix="mypipe"), ["a/paid", "a/free"]),
+        (SelectionPolicy("other.a.paid", host_prefix="mypipe"), []),
         (SelectionPolicy("nothing/there"), []),
         (SelectionPolicy(","), []),
         (SelectionPolicy(free="garbage"), []),
