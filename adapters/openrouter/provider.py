@@ -1,9 +1,8 @@
 """`ResponsesProvider` over HTTP: one request, one answer, streamed or whole, on either endpoint.
 
 No retries, no judgement, no queues. Pulling an event pulls bytes, so that a consumer that does not pull lets the socket's
-own flow control hold the provider back; what is buffered is one read and the events that it held. That satisfies every
-value of the queue-size settings (there is no queue that could fill up and stall), and the order of events is the order of
-bytes by construction, whatever the number of decoders.
+own flow control hold the provider back; what is buffered is one read, the events that it held and one unfinished event of
+bounded size. There is no queue that could fill up and stall, and the order of events is the order of bytes.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from openrouter_pipe.adapters.openrouter.chat_reader import ChatReader
 from openrouter_pipe.adapters.openrouter.client import ClosedEarlyError, HttpClients, Limits, read_bounded
 from openrouter_pipe.adapters.openrouter.request import address, headers
 from openrouter_pipe.adapters.openrouter.responses_reader import ResponsesReader
-from openrouter_pipe.adapters.openrouter.sse import SseDecoder
+from openrouter_pipe.adapters.openrouter.sse import EVENT_BYTES, SseDecoder
 from openrouter_pipe.adapters.openrouter.wirejson import Wire, dumps, loads
 from openrouter_pipe.ports.items import AudioPart, FilePart, ImagePart, MessageItem, VideoPart
 from openrouter_pipe.ports.provider import (
@@ -44,6 +43,7 @@ THREAD_BYTES: Final = 64 * 1024
 
 _ERROR_BODY_BYTES: Final = 64 * 1024
 _WHOLE_BODY_BYTES: Final = 256 * 1024 * 1024
+_BLANK_BYTES: Final = 1024 * 1024
 _DRAIN_SECONDS: Final = 0.2
 _WARN_SECONDS: Final = 30.0
 _SSE_STARTS: Final = (b"d", b":", b"e", b"i", b"r")
@@ -89,9 +89,9 @@ class OpenRouterProvider:
                     body, _ = await read_bounded(chunks, limits, _ERROR_BODY_BYTES)
                     raise ProviderError(faults.from_status(response.status_code, body, context))
                 reader: _Reader = ChatReader(context) if wire is chat else ResponsesReader(context)
-                first, shape = await _peek(response, chunks, limits)
+                first, shape = await _peek(response, chunks, limits, context)
                 if shape == "sse":
-                    reads = _Reads(first, chunks, reader, limits)
+                    reads = _Reads(first, chunks, reader, limits, context)
                     while not reads.over:
                         if batch := await reads.next():
                             yield batch
@@ -156,13 +156,16 @@ class EventStream:
 class _Reads:
     """A stream of events read by read. ``waiting`` counts the wire events of the last read, ``over`` ends it."""
 
-    def __init__(self, first: bytes, chunks: AsyncIterator[bytes], reader: _Reader, limits: Limits) -> None:
+    def __init__(
+        self, first: bytes, chunks: AsyncIterator[bytes], reader: _Reader, limits: Limits, context: faults.Context
+    ) -> None:
         self.over = False
         self.waiting = 0
         self._first = first
         self._chunks = chunks
         self._reader = reader
         self._limits = limits
+        self._context = context
         self._decoder = SseDecoder()
         self._seen = False
         self._failure: ProviderError | None = None
@@ -180,7 +183,11 @@ class _Reads:
             chunk = await self._read()
         if chunk is None:
             return await self._last()
-        return await self._decoded(self._decoder.feed(chunk))
+        batch = await self._decoded(self._decoder.feed(chunk))
+        if self._decoder.overrun and self._failure is None:
+            message = f"one event of the stream is larger than {EVENT_BYTES // 1024**2} MiB"
+            self._failure = ProviderError(faults.malformed(message, self._context, status=200))
+        return batch
 
     async def _read(self) -> bytes | None:
         self._limits.check()
@@ -254,20 +261,25 @@ def _attached(asked: ProviderRequest) -> int:
     return size
 
 
-async def _peek(response: httpx.Response, chunks: AsyncIterator[bytes], limits: Limits) -> tuple[bytes, str]:
+async def _peek(
+    response: httpx.Response, chunks: AsyncIterator[bytes], limits: Limits, context: faults.Context
+) -> tuple[bytes, str]:
     """The first bytes that are not blank, and whether they begin a stream (sse), one object (json) or neither.
 
     What the server sends counts, not what was asked: a streamed request may be answered whole, with an error in a 200,
-    or by a gateway's page.
+    or by a gateway's page. Gateways keep a connection alive with blanks; a megabyte of them is no answer any more.
     """
-    first = b""
+    blanks = 0
     while True:
         limits.check()
         chunk = await limits.wait(anext(chunks, None))
-        first += chunk or b""
-        start = first.lstrip()[:1]
-        if start or chunk is None:
+        first = (chunk or b"").lstrip()
+        if first or chunk is None:
             break
+        blanks += len(chunk)
+        if blanks > _BLANK_BYTES:
+            raise ProviderError(faults.malformed("the answer is nothing but blanks", context, status=200))
+    start = first[:1]
     if start == b"{":
         return first, "json"
     if "event-stream" in response.headers.get("content-type", ""):

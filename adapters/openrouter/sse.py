@@ -15,21 +15,28 @@ _DONE: Final = b"[DONE]"
 _DONE_SLACK: Final = 16
 _BOM: Final = b"\xef\xbb\xbf"
 
+EVENT_BYTES: Final = 64 * 1024 * 1024
+"""The most that one unfinished event may hold; the largest real ones are a few images as data URLs."""
+
 
 class SseDecoder:
     """Incremental decoder of one stream.
 
-    Bytes may be split anywhere, inside characters and line ends included; lines end with LF, CRLF or CR; there is no
-    limit on the length of a line. Time is linear in the number of bytes: a piece of an unfinished event is put aside
-    once and joined once, so that a data URL of many megabytes costs no more per byte than a small event.
+    Bytes may be split anywhere, inside characters and line ends included; lines end with LF, CRLF or CR. Time is linear
+    in the number of bytes: a piece of an unfinished event is put aside once and joined once, so that a data URL of many
+    megabytes costs no more per byte than a small event.
 
-    ``done`` turns True at ``[DONE]``; what follows it is ignored.
+    ``done`` turns True at ``[DONE]``, ``overrun`` when more than ``most`` bytes came without the end of their event (a
+    peer that never ends one must not fill the memory); what follows either is ignored.
     """
 
-    __slots__ = ("_after_cr", "_pending", "_started", "_tail", "done")
+    __slots__ = ("_after_cr", "_most", "_pending", "_size", "_started", "_tail", "done", "overrun")
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = EVENT_BYTES) -> None:
         self.done = False
+        self.overrun = False
+        self._most = most
+        self._size = 0
         self._pending: list[bytes] = []
         self._tail = b""
         self._after_cr = False
@@ -37,7 +44,7 @@ class SseDecoder:
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next bytes; returns the data of every event that they complete, in order."""
-        if self.done or not data:
+        if self.done or self.overrun or not data:
             return []
         if b"\r" in data or self._after_cr:
             data = self._unify_line_ends(data)
@@ -56,6 +63,7 @@ class SseDecoder:
             self._pending.append(blocks[0])
             blocks[0] = b"".join(self._pending)
             self._pending.clear()
+        self._size = 0
         if rest:
             self._put_aside(rest)
         return self._payloads(blocks)
@@ -70,7 +78,13 @@ class SseDecoder:
     def _put_aside(self, data: bytes) -> None:
         if data.endswith(b"\n"):
             data, self._tail = data[:-1], b"\n"
-        self._pending.append(data)
+        self._size += len(data)
+        if self._size > self._most:
+            self.overrun = True
+            self._pending.clear()
+            self._tail = b""
+        else:
+            self._pending.append(data)
 
     def _payloads(self, blocks: list[bytes]) -> list[bytes]:
         if not self._started:

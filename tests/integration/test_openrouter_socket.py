@@ -239,6 +239,51 @@ async def test_cancelling_the_consumer_closes_the_connection(clients: HttpClient
         await _eventually(lambda: seen == ["open", "closed"])
 
 
+def _pouring(first: bytes, piece: bytes, times: int) -> Callable[[asyncio.StreamWriter], Awaitable[None]]:
+    async def pour(writer: asyncio.StreamWriter) -> None:
+        writer.write(_HEAD + b"%x\r\n%s\r\n" % (len(first), first))
+        for _ in range(times):
+            writer.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            await writer.drain()
+
+    return pour
+
+
+async def test_blanks_without_end_are_no_answer(clients: HttpClients) -> None:
+    async with raw_server(_pouring(b" ", b" \n" * 32768, 20)) as (url, _):
+        events, fault = await run(clients, asking(""), connection(url))
+    assert events == []
+    assert fault is not None
+    assert (fault.kind, fault.message) == (FaultKind.MALFORMED, "the answer is nothing but blanks")
+
+
+async def run_against(
+    before: Callable[[asyncio.StreamWriter], Awaitable[None]], last: bytes, clients: HttpClients
+) -> tuple[list[ProviderEvent], ProviderFault | None]:
+    async def both(writer: asyncio.StreamWriter) -> None:
+        await before(writer)
+        writer.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(last), last))
+        await writer.drain()
+
+    async with raw_server(both) as (url, _):
+        return await run(clients, asking(""), connection(url))
+
+
+async def test_blanks_before_an_answer_do_no_harm(clients: HttpClients) -> None:
+    events, fault = await run_against(_pouring(b"\n \r\n", b" " * 1000, 100), _CREATED, clients)
+    assert [type(event).__name__ for event in events] == ["ResponseStarted"]
+    assert fault is not None
+    assert fault.kind is FaultKind.TRUNCATED
+
+
+async def test_an_event_without_end_ends_the_stream(clients: HttpClients) -> None:
+    async with raw_server(_pouring(_CREATED + b"data: ", b"x" * 2**20, 65)) as (url, _):
+        events, fault = await run(clients, asking(""), connection(url))
+    assert [type(event).__name__ for event in events] == ["ResponseStarted"]
+    assert fault is not None
+    assert (fault.kind, fault.message) == (FaultKind.MALFORMED, "one event of the stream is larger than 64 MiB")
+
+
 async def test_a_finished_answer_leaves_its_connection_for_the_next(clients: HttpClients) -> None:
     ports: set[int] = set()
     app = create_app()

@@ -95,3 +95,21 @@ def test_a_line_of_many_megabytes_costs_no_more_per_byte() -> None:
     small = min(seconds_for(1 << 20) for _ in range(3))
     large = min(seconds_for(20 << 20) for _ in range(2))
     assert large < 20 * small * 8 + 0.05, "time must not grow faster than size"
+
+
+def test_an_event_that_never_ends_is_given_up_and_what_came_before_is_kept() -> None:
+    decoder = SseDecoder(most=100)
+    assert decoder.feed(b"data: " + b"a" * 94 + b"\n\ndata: b\n\ndata: " + b"c" * 90) == [b"a" * 94, b"b"]
+    assert not decoder.overrun
+    assert decoder.feed(b"c" * 10) == []
+    assert decoder.overrun
+    assert decoder.feed(b"\n\ndata: d\n\n") == []
+    assert decoder.finish() == []
+
+
+def test_the_limit_is_one_events_and_not_the_streams() -> None:
+    decoder = SseDecoder(most=100)
+    for _ in range(50):
+        assert decoder.feed(b"data: " + b"a" * 60) == []
+        assert decoder.feed(b"a" * 20 + b"\n\n") == [b"a" * 80]
+    assert not decoder.overrun
