@@ -8,7 +8,7 @@ BUNDLE := dist/openrouter_pipe.py
 PACKAGES := -p openrouter_pipe.ports -p openrouter_pipe.domain -p openrouter_pipe.adapters -p openrouter_pipe.composition
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench soak bundle wheel webui test-webui docs format clean
+.PHONY: help setup run test check bench bench-report profile soak bundle wheel webui test-webui docs format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,12 @@ format: $(VENV)/.installed ## Format the code and regenerate documents
 
 bench: $(BUNDLE) ## Measure the hot path against its floor
 	@$(BIN)/python tests/benchmarks/bench.py
+
+bench-report: $(BUNDLE) ## Measure thoroughly and write docs/performance.md
+	@$(BIN)/python tests/benchmarks/bench.py --full --report
+
+profile: $(BUNDLE) ## Write a flame graph of the hot path
+	@$(BIN)/python tests/benchmarks/flame.py
 
 soak: $(VENV)/.installed ## Mixed traffic and faults for 30 minutes (SOAK_SECONDS=60 for less)
 	@$(BIN)/python tests/benchmarks/soak.py

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import string
 import time
 from collections.abc import Callable
 from typing import Final
@@ -13,7 +12,6 @@ CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 _TIME_CHARS: Final = 16
 _RANDOM_CHARS: Final = 4
-_LOWER: Final = string.digits + string.ascii_lowercase
 
 
 class SystemIds:
@@ -39,4 +37,4 @@ class SystemIds:
 
     def item_id(self, prefix: str) -> str:
         """``prefix`` and 24 random characters."""
-        return prefix + "".join(secrets.choice(_LOWER) for _ in range(24))
+        return prefix + secrets.token_hex(12)

@@ -20,7 +20,8 @@ AUTO: Final = "auto"
 @frozen
 class SelectionPolicy:
     """The operator's choice: ``model_ids`` is ``auto`` or comma-separated ids in any spelling; ``free`` and ``tools`` are
-    ``all``, ``only`` or ``exclude``, and any other word offers nothing. ``host_prefix`` is what the host puts before ids it shows."""
+    ``all``, ``only`` or ``exclude``, and any other word offers nothing. ``host_prefix`` is what the host puts before the ids
+    that it shows."""
 
     model_ids: str = AUTO
     free: str = "all"
