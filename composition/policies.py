@@ -43,9 +43,6 @@ def connection(settings: Settings) -> Connection:
         connect_timeout=settings.HTTP_CONNECT_TIMEOUT_SECONDS,
         read_timeout=settings.HTTP_SOCK_READ_SECONDS,
         total_timeout=settings.HTTP_TOTAL_TIMEOUT_SECONDS,
-        decode_workers=settings.SSE_WORKERS_PER_REQUEST,
-        chunk_queue_size=settings.STREAMING_CHUNK_QUEUE_MAXSIZE,
-        event_queue_size=settings.STREAMING_EVENT_QUEUE_MAXSIZE,
         event_queue_warn_size=settings.STREAMING_EVENT_QUEUE_WARN_SIZE,
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable
 from enum import StrEnum
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from attrs import field, frozen
 
@@ -112,7 +112,10 @@ class ProviderRequest:
 
 @frozen
 class Connection:
-    """Where and how to reach the provider, read from the settings at the start of a turn. Times in seconds."""
+    """Where and how to reach the provider, read from the settings at the start of a turn. Times in seconds.
+
+    More than ``event_queue_warn_size`` events waiting in one stream are worth a warning in the log.
+    """
 
     base_url: str
     api_key: Secret
@@ -121,9 +124,6 @@ class Connection:
     connect_timeout: float = 10.0
     read_timeout: float = 300.0
     total_timeout: float | None = None
-    decode_workers: int = 4
-    chunk_queue_size: int = 0
-    event_queue_size: int = 0
     event_queue_warn_size: int = 1000
 
 
@@ -325,7 +325,7 @@ class ProviderError(Exception):
 
 
 class ProviderStream(Protocol):
-    """The events of one round; an asynchronous generator is one."""
+    """The events of one round; an asynchronous generator is one. It may also be able to `LookAhead`."""
 
     def __aiter__(self) -> AsyncIterator[ProviderEvent]:
         """The stream itself."""
@@ -335,6 +335,14 @@ class ProviderStream(Protocol):
 
     def aclose(self) -> Awaitable[None]:
         """End the round, wherever it is."""
+
+
+@runtime_checkable
+class LookAhead(Protocol):
+    """What a `ProviderStream` may offer beyond being iterated; without it no event is ever held back to be merged."""
+
+    def ready(self) -> bool:
+        """Whether the next event will come without waiting. Must be exact: what is held back waits for that event."""
 
 
 class ResponsesProvider(Protocol):

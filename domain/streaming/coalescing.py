@@ -14,18 +14,9 @@ its own time-outs while the front end works, and those time-outs would strike th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
 
-from openrouter_pipe.ports.provider import ProviderEvent, TextDelta
+from openrouter_pipe.ports.provider import LookAhead, ProviderEvent, TextDelta
 from openrouter_pipe.ports.runtime import Clock
-
-
-@runtime_checkable
-class LookAhead(Protocol):
-    """What a provider's stream may offer beyond being iterated."""
-
-    def ready(self) -> bool:
-        """Whether the next event will come without waiting."""
 
 
 class Coalescer:

@@ -11,7 +11,7 @@ from contextlib import aclosing
 
 from openrouter_pipe.domain import usage as usages
 from openrouter_pipe.domain.policies import StreamingPolicy
-from openrouter_pipe.domain.streaming.coalescing import Coalescer, LookAhead
+from openrouter_pipe.domain.streaming.coalescing import Coalescer
 from openrouter_pipe.domain.streaming.reducer import ImageReady, ReducerEvent, TurnReducer
 from openrouter_pipe.domain.turn.attempts import Attempts, GiveUp, Repeat, Resend
 from openrouter_pipe.domain.turn.images import keep_image
@@ -23,6 +23,7 @@ from openrouter_pipe.ports.provider import (
     Connection,
     FaultKind,
     FinishStatus,
+    LookAhead,
     ProviderError,
     ProviderFault,
     ProviderRequest,
