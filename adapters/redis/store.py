@@ -341,7 +341,9 @@ class CachedArtifactStore:
 
     async def _run(self) -> None:
         """Carry the queue over for as long as the store is open."""
-        while not self._closed:
+        own = asyncio.current_task()
+        # A library may swallow the cancellation that it was to pass on (asyncio.wait_for before Python 3.12 does).
+        while not self._closed and not (own and own.cancelling()):
             self._wake.clear()
             pause = await self._step()
             patient = self._failures or pause <= _PAUSE  # nothing but the end may shorten it

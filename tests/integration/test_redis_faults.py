@@ -468,7 +468,7 @@ async def until_ready(store: CachedArtifactStore, policy: StorePolicy) -> None:
 
 
 def test_another_event_loop_starts_afresh(server: RedisServer, tmp_path: Path) -> None:
-    worker = Worker(server.url, tmp_path, f"pipe_{uuid.uuid4().hex}", flush_interval=0.01)
+    worker = Worker(server.url, tmp_path, f"pipe_{uuid.uuid4().hex}")
     worker.database.away = True
 
     async def turn(number: int) -> int:
