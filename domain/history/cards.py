@@ -16,9 +16,11 @@ from attrs import field, frozen
 from openrouter_pipe.domain.history.markers import fenced_spans, inside
 from openrouter_pipe.ports.json import JsonValue
 
-_OPEN: Final = re.compile(r'<details\b(?=[^>]*\btype="(reasoning|tool_calls)")([^>]*)>')
+# Every pattern here is linear in the text: a run of characters is read once, never given back, never started within.
+_OPEN: Final = re.compile(r"<details\b([^<>]*+)>")  # attributes are escaped: no bare angle bracket inside
+_TYPE: Final = re.compile(r'\btype="(reasoning|tool_calls)"')
 _CLOSE: Final = "</details>"
-_ATTRIBUTE: Final = re.compile(r'([\w-]+)="([^"]*)"')
+_ATTRIBUTE: Final = re.compile(r'(?<![\w-])([\w-]++)="([^"]*+)"')
 _SUMMARY: Final = re.compile(r"\A\s*<summary>[^<]*</summary>\s*")
 _ECHO_PREFIX: Final = 200
 
@@ -67,16 +69,23 @@ def without_echoes(text: str, outputs: Sequence[str]) -> str:
     """
     if not outputs or '"' not in text:
         return text
+    whole = frozenset(outputs)
+    by_head: dict[str, list[str]] = {}
+    for output in whole:
+        by_head.setdefault(output[:_ECHO_PREFIX], []).append(output)
+
+    def is_echo(line: str) -> bool:
+        if len(line) < 2 or line[0] != '"' or line[-1] != '"':
+            return False
+        shown = _plain(_unescaped(line[1:-1]))
+        if shown in whole:
+            return True
+        alike = by_head.get(shown[:_ECHO_PREFIX], ()) if len(shown) >= _ECHO_PREFIX else ()
+        return any(output.startswith(shown) for output in alike)
+
     lines = text.split("\n")
-    kept = [line for line in lines if not _is_echo(line.strip(), outputs)]
+    kept = [line for line in lines if not is_echo(line.strip())]
     return text if len(kept) == len(lines) else "\n".join(kept)
-
-
-def _is_echo(line: str, outputs: Sequence[str]) -> bool:
-    if len(line) < 2 or line[0] != '"' or line[-1] != '"':
-        return False
-    shown = _plain(html.unescape(line[1:-1]))
-    return any(shown == output or (len(shown) >= _ECHO_PREFIX and output.startswith(shown)) for output in outputs)
 
 
 def _blocks(text: str) -> Iterator[tuple[int, int, ToolCard | None]]:
@@ -84,26 +93,27 @@ def _blocks(text: str) -> Iterator[tuple[int, int, ToolCard | None]]:
     position = 0
     while (match := _OPEN.search(text, position)) is not None:
         position = match.end()
-        if inside(spans, match.start()):
+        kind = _TYPE.search(match.group(1))
+        if kind is None or inside(spans, match.start()):
             continue
         end = text.find(_CLOSE, position)
         if end < 0:
             return
         end += len(_CLOSE)
-        if match.group(1) == "reasoning":
+        if kind.group(1) == "reasoning":
             yield match.start(), end, None
         else:
-            yield match.start(), end, _card(match.group(2), text[position : end - len(_CLOSE)])
+            yield match.start(), end, _card(match.group(1), text[position : end - len(_CLOSE)])
         position = end
 
 
 def _card(attributes: str, body: str) -> ToolCard | None:
-    values = {name: html.unescape(value) for name, value in _ATTRIBUTE.findall(attributes)}
+    values = {name: _unescaped(value) for name, value in _ATTRIBUTE.findall(attributes)}
     name = values.get("name", "").strip()
     if not name or values.get("done") == "false":
         return None
     shown = _SUMMARY.sub("", body).strip()
-    result = _plain(values["result"]) if "result" in values else html.unescape(shown) or None
+    result = _plain(values["result"]) if "result" in values else _unescaped(shown) or None
     return ToolCard(
         call_id=values.get("id", "").strip(),
         name=name,
@@ -119,6 +129,13 @@ def _object_text(text: str) -> str:
         inner = _parsed(value)
         return value if isinstance(inner, dict) else text
     return text
+
+
+def _unescaped(text: str) -> str:
+    try:
+        return html.unescape(text)
+    except ValueError:  # a character reference of thousands of digits
+        return text
 
 
 def _plain(text: str) -> str:

@@ -36,7 +36,9 @@ def is_proven(item: ReasoningItem) -> bool:
         return True
     if _filled(item.signature) or _filled(item.encrypted):
         return True
-    return bool(item.details) and all(_detail_proven(detail, item.details) for detail in item.details)
+    # The signature may have come in a later fragment of the same block.
+    signed = {_index(detail) for detail in item.details if _filled(detail.get("signature"))} - {None}
+    return bool(item.details) and all(_holds_proof(detail) or _index(detail) in signed for detail in item.details)
 
 
 def needs_follower(item: ReasoningItem) -> bool:
@@ -44,13 +46,13 @@ def needs_follower(item: ReasoningItem) -> bool:
     return _NEED_FOLLOWER in (item.format or "")
 
 
-def _detail_proven(detail: JsonObject, siblings: Sequence[JsonObject]) -> bool:
-    if _filled(detail.get("signature")) or _filled(detail.get("data")):
-        return True
-    if "index" not in detail:
-        return False
-    # The signature may have come in a later fragment of the same block.
-    return any(one.get("index") == detail["index"] and _filled(one.get("signature")) for one in siblings)
+def _holds_proof(detail: JsonObject) -> bool:
+    return _filled(detail.get("signature")) or _filled(detail.get("data"))
+
+
+def _index(detail: JsonObject) -> int | float | str | None:
+    value = detail.get("index")
+    return value if isinstance(value, int | float | str) else None
 
 
 def _same_block(left: JsonObject, right: JsonObject) -> bool:

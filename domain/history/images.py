@@ -17,8 +17,9 @@ from openrouter_pipe.domain.history.policy import IMAGES_OF_USER_THEN_ASSISTANT,
 from openrouter_pipe.ports.chat import ChatMessage
 from openrouter_pipe.ports.items import AudioPart, FilePart, ImagePart, Part, Role, TextPart, VideoPart
 
+# Linear in the text: no part can run over the beginning of another image, nor gives back what it has read.
 _MARKDOWN_IMAGE: Final = re.compile(
-    r"!\[[^\]\n]{0,500}\]\((data:image/[a-zA-Z0-9.+-]+;base64,[A-Za-z0-9+/=\s]*|/[^)\s]+)\)"
+    r"!\[[^\[\]\n]{0,500}+\]\((data:image/[a-zA-Z0-9.+-]++;base64,[A-Za-z0-9+/=\s]*+|/[^()\s]++)\)"
 )
 _LEFT_OUT: Final = "[An image of this message is not shown again.]"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -32,7 +33,9 @@ from openrouter_pipe.ports.items import (
 NO_OUTPUT: Final = "[No output of this call was recorded.]"
 """Stands in for the output of a call that has none."""
 
-_LONGEST_CALL_ID: Final = 64
+_LONGEST_STEM: Final = 54
+"""Of a call id that gets a number; ids have at most 64 characters."""
+
 _LONGEST_NAME: Final = 64
 _BAD_NAME: Final = re.compile(r"[^a-zA-Z0-9_-]")
 
@@ -63,13 +66,14 @@ def _pair(items: Sequence[InputItem]) -> list[InputItem]:
     """Give every call one output behind it, drop the outputs that are left, make call ids unique."""
     outputs = _match_outputs(items)
     taken: set[str] = set()
+    numbers: dict[str, int] = {}
     paired: list[InputItem] = []
     waiting: list[FunctionOutputItem] = []  # outputs to place behind the present run of calls
     placed: dict[int, FunctionOutputItem] = {}  # outputs that keep their own place
     for position, item in enumerate(items):
         match item:
             case FunctionCallItem():
-                call = _sound_call(item, taken)
+                call = _sound_call(item, taken, numbers)
                 taken.add(call.call_id)
                 paired.append(call)
                 where, output = outputs.get(position, (-1, FunctionOutputItem(call.call_id, NO_OUTPUT)))
@@ -113,9 +117,9 @@ def _match_outputs(items: Sequence[InputItem]) -> dict[int, tuple[int, FunctionO
                 if not candidates:
                     early.setdefault(call_id, []).append((position, item))
                     continue
-                chosen = next((one for one in candidates if one[0] == turn), candidates[-1])
-                candidates.remove(chosen)
-                matched[chosen[1]] = (position, item)
+                first_of_turn = bisect_left(candidates, (turn, 0))
+                _, chosen = candidates.pop(min(first_of_turn, len(candidates) - 1))
+                matched[chosen] = (position, item)
             case _:
                 pass
     for call_id, positions in early.items():
@@ -125,8 +129,8 @@ def _match_outputs(items: Sequence[InputItem]) -> dict[int, tuple[int, FunctionO
     return matched
 
 
-def _sound_call(call: FunctionCallItem, taken: set[str]) -> FunctionCallItem:
-    call_id = _free_call_id(call.call_id, taken)
+def _sound_call(call: FunctionCallItem, taken: set[str], numbers: dict[str, int]) -> FunctionCallItem:
+    call_id = _free_call_id(call.call_id, taken, numbers)
     name = call.name if _is_sound_name(call.name) else _BAD_NAME.sub("_", call.name)[:_LONGEST_NAME] or "unnamed"
     arguments = _sound_arguments(call.arguments)
     if (call_id, name, arguments) == (call.call_id, call.name, call.arguments):
@@ -138,17 +142,18 @@ def _is_sound_name(name: str) -> bool:
     return 0 < len(name) <= _LONGEST_NAME and _BAD_NAME.search(name) is None
 
 
-def _free_call_id(wanted: str, taken: set[str]) -> str:
+def _free_call_id(wanted: str, taken: set[str], numbers: dict[str, int]) -> str:
+    """``wanted``, or ``wanted`` with a number that is free. ``numbers`` are the last ones tried, so that many calls of one
+    id take no more than one try each."""
     base = wanted if wanted.strip() else "call"
     if base not in taken:
         return base
-    number = 2
+    stem = base[:_LONGEST_STEM]
     while True:
-        suffix = f"_{number}"
-        candidate = base[: _LONGEST_CALL_ID - len(suffix)] + suffix
+        numbers[stem] = numbers.get(stem, 1) + 1
+        candidate = f"{stem}_{numbers[stem]}"
         if candidate not in taken:
             return candidate
-        number += 1
 
 
 def _sound_arguments(arguments: str) -> str:

@@ -8,6 +8,7 @@ place of the message it replaced. Of a call that both sides recorded, ours is us
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
@@ -64,10 +65,13 @@ def weave(
     segments = [_segment(part, artifacts, used) for part in _segments(entries)]
     own = [item for _, items in segments for item in items]
     entries_left = _host_leftovers(segments, own)
+    last_text = max(
+        (at for at, host in enumerate(entries_left) if any(isinstance(one, Prose) for one in host)), default=-1
+    )
+    last_marked = max((at for at, (_, items) in enumerate(segments) if items), default=-1)
     woven: list[Woven] = []
     for number, (host, (_, items)) in enumerate(zip(entries_left, segments, strict=True)):
-        text_follows = any(isinstance(entry, Prose) for later in entries_left[number + 1 :] for entry in later)
-        marked_later = any(items for _, items in segments[number + 1 :])
+        text_follows, marked_later = number < last_text, number < last_marked
         woven.extend(_Weaver(items).weave(host, text_follows=text_follows, marked_later=marked_later))
     missing = tuple(item.id for item in own if isinstance(item, Gap))
     return Turn(tuple(_messages(_close_gaps(woven, keep_calls=reasoning_may_be_gone))), missing)
@@ -80,8 +84,9 @@ class _Weaver:
         self._own = own
         self._next = 0
         self._woven: list[Woven] = []
-        self._exact = any(isinstance(item, MessageItem) for item in own)
-        self._words = {at: words for at, item in enumerate(own) if (words := _words(item))}
+        self._messages = [at for at, item in enumerate(own) if isinstance(item, MessageItem)]
+        self._gaps = [at for at, item in enumerate(own) if isinstance(item, Gap)]
+        self._words = [(at, words) for at in self._messages if (words := _words(own[at]))]
         self._places = {key: at for at, item in reversed(list(enumerate(own))) if (key := _call_key(item))}
 
     def weave(self, host: Sequence[Entry], *, text_follows: bool, marked_later: bool) -> list[Woven]:
@@ -115,7 +120,7 @@ class _Weaver:
 
     def _find(self, text: str) -> tuple[int, int, int] | None:
         """The next stored message that ``text`` contains: its place, and where its words start and end."""
-        if not self._exact:
+        if not self._words:
             return None
         indent = len(text) - len(text.lstrip())
         for number, (at, words) in enumerate(self._ahead()):
@@ -131,7 +136,7 @@ class _Weaver:
         return None
 
     def _ahead(self) -> Iterator[tuple[int, str]]:
-        return ((at, self._words[at]) for at in range(self._next, len(self._own)) if at in self._words)
+        return (self._words[number] for number in range(bisect_left(self._words, (self._next, "")), len(self._words)))
 
     def _loose(self, entry: Prose, *, is_last: bool, limit: int | None) -> None:
         """Place text that no stored message matches, before the stored item ``limit`` where that is given."""
@@ -153,11 +158,11 @@ class _Weaver:
 
     def _slot(self, limit: int | None) -> int | None:
         """The place of a stored message that the user's text has replaced."""
-        if not self._exact:
+        if not self._messages:
             return None
-        places = range(self._next, len(self._own) if limit is None else limit)
-        message = next((at for at in places if isinstance(self._own[at], MessageItem)), None)
-        return message if message is not None else next((at for at in places if isinstance(self._own[at], Gap)), None)
+        end = len(self._own) if limit is None else limit
+        message = _first(self._messages, self._next, end)
+        return message if message is not None else _first(self._gaps, self._next, end)
 
     def _record(self, entry: HostRecord) -> None:
         key = _call_key(entry.item)
@@ -173,6 +178,12 @@ class _Weaver:
             if not isinstance(item, MessageItem):
                 self._woven.append(item)
         self._next = max(self._next, end)
+
+
+def _first(places: Sequence[int], start: int, end: int) -> int | None:
+    """The first of the ascending ``places`` that lies in the range."""
+    number = bisect_left(places, start)
+    return places[number] if number < len(places) and places[number] < end else None
 
 
 def _segments(entries: Sequence[Entry]) -> list[tuple[list[Entry], list[str]]]:
