@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Final
 
@@ -35,6 +36,8 @@ _CUT_OFF: Final = {
     "max_output_tokens": "*The answer ends here because it reached the limit of output tokens.*",
     "content_filter": "*The answer ends here because of the provider's content filter.*",
 }
+_NO_WORD: Final = re.compile(r"[^a-z0-9_-]+")
+_REASON_LENGTH: Final = 64
 
 
 class Ending:
@@ -81,7 +84,7 @@ class Ending:
         if finish is not None and finish.status is FinishStatus.INCOMPLETE:
             reason = finish.reason or "incomplete"
         model = (finish.model if finish is not None else None) or self._failures.subject.api_model_id
-        notice = "" if reason is None else _CUT_OFF.get(reason, f"*The answer is incomplete ({reason}).*")
+        notice = "" if reason is None else _CUT_OFF.get(reason, f"*The answer is incomplete ({_word(reason)}).*")
         if notice and not self._is_task:
             yield NoticeAdded(notice)
         markers = await self._memory.save(items, model, _text(items) + notice)
@@ -118,6 +121,11 @@ class Ending:
         if self._policies.streaming.show_final_usage_status:
             return usages.final_status(usage, *seconds)
         return usages.DONE if self._reducer.status_shown else ""
+
+
+def _word(reason: str) -> str:
+    """A reason that nobody knows, as far as it is a word: it comes from a stranger and stands in Markdown."""
+    return _NO_WORD.sub(" ", reason[:_REASON_LENGTH].lower()).strip() or "no reason given"
 
 
 def _text(items: Sequence[InputItem]) -> str:

@@ -75,7 +75,7 @@ class Turn:
             await self._account(round_)
             made = self._reducer.calls() if prepared.offer.functions else ()
             calls = ToolRound(made, self._reducer, prepared.model.card.capabilities.inputs)
-            if not self._goes_on(round_):
+            if not self._goes_on(round_, calls):
                 break
             async with aclosing(self._tools(calls, prepared, ending)) as work:
                 async for event in work:
@@ -120,15 +120,15 @@ class Turn:
         model = (finish.model if finish is not None else None) or round_.request.model
         await self._meter.cost(round_.usage, model, self._policies.cost_ttl_seconds)
 
-    def _goes_on(self, round_: Round) -> bool:
+    def _goes_on(self, round_: Round, calls: ToolRound) -> bool:
         """Whether tools of ours are to run and another round is to follow.
 
-        Not after an incomplete answer: its last call may be cut off.
+        Not after an incomplete answer: its last call may be cut off. Not after a request without tools either: it was the
+        last one. Calls that are not ours (of a caller's own tools, or made up where we offer none) are the caller's.
         """
         finish = self._reducer.finish
         whole = round_.fault is None and finish is not None and finish.status is FinishStatus.COMPLETED
-        offered = self._request.toolbox is not None and bool(round_.request.tools)
-        return whole and offered and bool(self._reducer.calls())
+        return whole and bool(round_.request.tools) and bool(calls.calls)
 
     async def _tools(self, calls: ToolRound, prepared: Prepared, ending: Ending) -> AsyncGenerator[ChatEvent, None]:
         """Run the calls, or refuse them when the turn has had its number of tool rounds."""

@@ -280,6 +280,22 @@ async def test_an_incomplete_answer_says_why() -> None:
     assert terminal(events).reason == "max_output_tokens"
 
 
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("model_got-tired", "model_got-tired"),
+        ('x)*\n\n<details type="tool_calls" done="true">', "x details type tool_calls done true"),
+        ("\u202e![a](https://evil.test/a.png)", "a https evil test a png"),
+        ("é" * 9, "no reason given"),
+        ("long" * 1000, "long" * 16),
+    ],
+)
+async def test_a_reason_nobody_knows_is_told_as_words_only(reason: str, told: str) -> None:
+    cut = ResponseFinished(FinishStatus.INCOMPLETE, reason=reason)
+    events = await House([TextDelta(0, 0, "Once"), cut]).hear()
+    assert of(events, NoticeAdded)[0].text == f"*The answer is incomplete ({told}).*"
+
+
 async def test_a_generated_image_is_stored_and_linked() -> None:
     picture = ImageItem("ig", "data:image/png;base64,iVBORw0KGgo=")
     files = MemoryFileStore()
@@ -591,6 +607,18 @@ async def test_an_incomplete_answer_runs_no_tools() -> None:
     assert house.toolbox.calls == []
 
 
+async def test_a_call_where_we_offer_no_function_ends_the_turn() -> None:
+    house = House(fallback=lambda _: calling(call("web_search")))
+    hosted = {"type": "openrouter:web_search"}
+    events = await house.hear(toolbox=house.toolbox, parameters={"tools": [hosted]})
+    assert len(house.provider.requests) == 1
+    assert house.provider.requests[0].tools != ()
+    assert [event.item for event in of(events, ItemClosed)] == [call("web_search")]
+    assert of(events, ToolStarted) == of(events, ToolFinished) == []
+    assert isinstance(terminal(events), Completed)
+    assert house.idle
+
+
 async def test_calls_of_a_callers_own_tools_are_handed_over() -> None:
     own = {"type": "function", "name": "mine", "parameters": {"type": "object"}}
     house = House(calling(call("mine")))
@@ -713,7 +741,7 @@ async def test_a_store_that_fails_costs_the_memory_and_is_told_once() -> None:
         assert len([event for event in of(events, Notified) if "memory" in event.text]) == 1
         assert isinstance(terminal(events), Completed)
     assert house.store.log.count("save") == 1, "after three failures (two in the first turn) no write is tried"
-    assert house.store.log.count("load") == 5, "a cache may still answer reads"
+    assert house.store.log.count("load") == 2, "nor a read, unless there is a cache"
 
 
 async def test_reasoning_kept_for_one_reply_goes_after_it() -> None:
