@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from typing import Final
 
 from openrouter_pipe.domain.admission import Admission, BusyError
 from openrouter_pipe.domain.breakers import Breakers
@@ -33,6 +34,11 @@ from openrouter_pipe.ports.settings import Settings
 from openrouter_pipe.ports.telemetry import CostSink, Metrics
 
 _log = logging.getLogger(__name__)
+
+_SPEECHLESS: Final = (
+    "### Unexpected error\n\nSomething unexpected went wrong while this was answered. Please try again.\n"
+)
+"""What is said when not even an error can be rendered."""
 
 
 class Conversation:
@@ -79,11 +85,14 @@ class Conversation:
         Nothing but cancellation is raised. Closing the generator closes whatever the turn has open, from the inside out.
         """
         services = self._services
-        failures = Failures(services, request)
-        meter = Meter(services, request)
+        failures: Failures | None = None
+        meter: Meter | None = None
+        policies: TurnPolicies | None = None
         turn: Turn | None = None
         last: Completed | Failed | None = None
         try:
+            failures = Failures(services, request)
+            meter = Meter(services, request)
             policies = services.policies(request.settings)
             failures.policy = policies.errors
             preparation.check(request, policies)
@@ -98,21 +107,40 @@ class Conversation:
                             last = event
                             break
                         yield event
-        except TurnRefusedError as refusal:
-            if refusal.fault is not None and counts_as_failure(refusal.fault):
-                services.breakers.failure(("request", request.identity.user_id), policies.breaker)
-            last = failures.failed(refusal.report, refusal.fault)
-        except BusyError:
-            last = failures.failed(busy(), None)
         except Exception as error:  # noqa: BLE001 - the edge: whatever nobody foresaw ends the turn, not the host
-            seen, usage = (turn.seen, turn.usage) if turn is not None else (False, None)
-            crash = failures.crashed(error, partial=seen, usage=usage)
-            for event in turn.after_crash(crash) if turn is not None and last is None else ():
+            end = self._told(error, request, failures, policies, turn)
+            for event in turn.after_crash(end) if turn is not None and last is None else ():
                 yield event
-            last = last or crash
+            last = last or end
         if last is not None:
-            meter.end(last)
+            _measure(meter, last)
             yield last
+
+    def _told(
+        self,
+        error: Exception,
+        request: ChatRequest,
+        failures: Failures | None,
+        policies: TurnPolicies | None,
+        turn: Turn | None,
+    ) -> Failed:
+        """The last event of a turn that ``error`` ended. Never raises: what tells a failure may itself be what is broken."""
+        seen, usage = (turn.seen, turn.usage) if turn is not None else (False, None)
+        try:
+            match error:
+                case _ if failures is None:
+                    _log.error("unexpected error before a turn began", exc_info=error)
+                case TurnRefusedError(report=report, fault=fault):
+                    if fault is not None and policies is not None and counts_as_failure(fault):
+                        self._services.breakers.failure(("request", request.identity.user_id), policies.breaker)
+                    return failures.failed(report, fault)
+                case BusyError():
+                    return failures.failed(busy(), None)
+                case _:
+                    return failures.crashed(error, partial=seen, usage=usage)
+        except Exception:  # noqa: BLE001 - the edge of the edge: the clock, the ids or a template does not work either
+            _log.exception("a failed turn (%s) could not be told as it should", type(error).__name__)
+        return Failed("", "internal_error", _SPEECHLESS, partial=seen, usage=usage)
 
     async def models(self, settings: Settings) -> tuple[ModelListing, ...]:
         """The models that these settings expose; never raises, empty when no catalogue is to be had."""
@@ -126,3 +154,12 @@ class Conversation:
             _log.exception("the list of models could not be made")
             return ()
         return tuple(ModelListing(display_id(card.id), card.name, card.description) for card in cards)
+
+
+def _measure(meter: Meter | None, last: Completed | Failed) -> None:
+    """Count the turn; an answer that cannot be counted is still an answer."""
+    try:
+        if meter is not None:
+            meter.end(last)
+    except Exception:  # noqa: BLE001 - the same edge
+        _log.exception("the end of a turn could not be measured")

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from datetime import datetime
 
 import attrs
 import pytest
@@ -155,8 +156,14 @@ class ShortSleeps(ManualClock):
 class House:
     """A conversation over fakes; ``change`` replaces policies."""
 
-    def __init__(self, *scripts: Sequence, fallback: Callable | None = None, entries: Sequence | None = None) -> None:
-        self.clock = ShortSleeps()
+    def __init__(
+        self,
+        *scripts: Sequence,
+        fallback: Callable | None = None,
+        entries: Sequence | None = None,
+        clock: ManualClock | None = None,
+    ) -> None:
+        self.clock = clock or ShortSleeps()
         self.provider = ScriptedProvider(scripts, **({"fallback": fallback} if fallback else {}))
         self.source = ScriptedCatalog(entries or [card_entry("acme/one"), card_entry("acme/two")])
         self.admission = Admission()
@@ -944,3 +951,46 @@ async def test_turns_are_counted_by_outcome() -> None:
     counted = {dict(labels)["outcome"] for (name, labels) in house.metrics.counters if name == "turns"}
     assert "completed" in counted
     assert len(counted) == 2
+
+
+class StoppedClock(ShortSleeps):
+    """Works until ``broken``; from then on telling the time raises."""
+
+    broken = False
+
+    def monotonic(self) -> float:
+        if self.broken:
+            raise OSError("no clock")
+        return super().monotonic()
+
+    def now(self) -> datetime:
+        if self.broken:
+            raise OSError("no clock")
+        return super().now()
+
+
+@pytest.mark.parametrize("after", [0, 1, 2, 3, 5, 100])
+async def test_a_clock_that_breaks_ends_the_turn_and_not_the_host(after: int) -> None:
+    clock = StoppedClock()
+    house = House([TextDelta(0, 0, "a"), TextDelta(0, 0, "b"), finished()], clock=clock)
+    clock.broken = after == 0
+    events = []
+    async for event in house.conversation.respond(house.request()):
+        events.append(event)
+        clock.broken = clock.broken or len(events) == after
+    last = terminal(events)
+    assert isinstance(last, Completed) or (last.code == "internal_error" and "Unexpected error" in last.text)
+    assert isinstance(last, Failed) or after > 1
+    assert house.admission.running == house.provider.open_streams == 0
+
+
+async def test_a_refusal_that_cannot_be_told_is_still_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House()
+    clock = house.clock
+
+    def gone() -> datetime:
+        raise OSError("no clock")
+
+    monkeypatch.setattr(clock, "now", gone)
+    (last,) = await house.hear(model="acme.none")
+    assert (last.code, last.status) == ("internal_error", 500)
