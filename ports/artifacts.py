@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from attrs import field, frozen
 
@@ -74,3 +74,11 @@ class ArtifactStore(Protocol):
 
     async def clean_up(self, older_than: datetime, policy: StorePolicy) -> int:
         """Delete rows not read since ``older_than`` (aware, UTC); returns how many went. Raises `ArtifactStoreError`."""
+
+
+@runtime_checkable
+class CachedReads(Protocol):
+    """What a store with a cache in front can do besides: answer without going to what is behind the cache."""
+
+    async def load_cached(self, chat_id: str, ids: Sequence[str], policy: StorePolicy) -> dict[str, Artifact]:
+        """As `ArtifactStore.load`, but only what the cache holds; everything else is absent. Raises nothing."""

@@ -140,6 +140,16 @@ class CachedArtifactStore:
         await self._fill_cache(rest, generation, limits)
         return found | rest
 
+    async def load_cached(self, chat_id: str, ids: Sequence[str], policy: StorePolicy) -> dict[str, Artifact]:
+        """See `CachedReads.load_cached`: cache and queue, never the database."""
+        limits = self._start(policy)
+        wanted = list(dict.fromkeys(ids))
+        if not wanted or not chat_id or not limits.shared:
+            return {}
+        found, _ = await self._from_cache(chat_id, wanted, limits)
+        self._metrics.count("artifact_cache_hits", len(found))
+        return found
+
     async def delete(self, chat_id: str, ids: Sequence[str], policy: StorePolicy) -> int:
         """See `ArtifactStore.delete`."""
         self._start(policy)

@@ -13,7 +13,7 @@ from openrouter_pipe.domain import retention
 from openrouter_pipe.domain.history import markers
 from openrouter_pipe.domain.policies import TurnPolicies
 from openrouter_pipe.domain.turn.services import Services
-from openrouter_pipe.ports.artifacts import Artifact, ArtifactStore, ArtifactStoreError
+from openrouter_pipe.ports.artifacts import Artifact, ArtifactStore, ArtifactStoreError, CachedReads
 from openrouter_pipe.ports.chat import ChatRequest
 from openrouter_pipe.ports.items import (
     FunctionCallItem,
@@ -49,15 +49,19 @@ class Memory:
     async def load(self, ids: Sequence[str]) -> Mapping[str, InputItem]:
         """The stored items by marker id, in one query; those that cannot be read are absent.
 
-        Tried even while the store is spared, because a cache in front of it may still answer.
+        While the store is spared, only a cache in front of it is asked.
         """
         if self._store is None or not ids:
             return {}
-        try:
-            artifacts = await self._store.load(self._identity.chat_id, ids, self._policies.store)
-        except ArtifactStoreError as error:
-            self._failed("read", error)
-            return {}
+        if self._is_spared():
+            artifacts = await self._load_cached(self._store, ids)
+        else:
+            try:
+                artifacts = await self._store.load(self._identity.chat_id, ids, self._policies.store)
+            except ArtifactStoreError as error:
+                self._failed("read", error)
+                return {}
+            self._services.breakers.success(self._key)
         self._services.metrics.count("artifact_reads", len(artifacts))
         self._loaded = {
             one: item for one, artifact in artifacts.items() if (item := self._decode(artifact)) is not None
@@ -72,7 +76,7 @@ class Memory:
         kept = retention.keep(items, self._policies.history) if self._store is not None else ()
         if self._store is None or not kept:
             return ""
-        if not self._services.breakers.allows(self._key, self._policies.breaker):
+        if self._is_spared():
             self.trouble = True
             return ""
         artifacts = [self._artifact(item, model_id) for item in kept]
@@ -86,14 +90,27 @@ class Memory:
         return markers.render([artifact.id for artifact in artifacts if artifact.id in durable], shown)
 
     async def forget(self) -> None:
-        """Delete what was kept for one reply only, now that this reply has succeeded."""
+        """Delete what was kept for one reply only, now that this reply has succeeded.
+
+        Not while the store is spared: the rows go with a later reply, or when they are too old.
+        """
         expired = retention.expired(self._loaded, self._policies.history)
-        if self._store is None or not expired:
+        if self._store is None or not expired or self._is_spared():
             return
         try:
             await self._store.delete(self._identity.chat_id, expired, self._policies.store)
         except ArtifactStoreError as error:
             self._failed("deleted", error)
+
+    def _is_spared(self) -> bool:
+        return not self._services.breakers.allows(self._key, self._policies.breaker)
+
+    async def _load_cached(self, store: ArtifactStore, ids: Sequence[str]) -> dict[str, Artifact]:
+        found: dict[str, Artifact] = {}
+        if isinstance(store, CachedReads):
+            found = await store.load_cached(self._identity.chat_id, ids, self._policies.store)
+        self.trouble = self.trouble or any(one not in found for one in ids)
+        return found
 
     def _artifact(self, item: InputItem, model_id: str) -> Artifact:
         return Artifact(

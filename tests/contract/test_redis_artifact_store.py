@@ -15,6 +15,7 @@ from openrouter_pipe.adapters.memory import MemoryMetrics
 from openrouter_pipe.adapters.redis import CachedArtifactStore, RedisLink, connect
 from openrouter_pipe.adapters.redis.keys import Keys
 from openrouter_pipe.adapters.sql.sealer import SealingSqlArtifactStore
+from openrouter_pipe.ports.artifacts import CachedReads
 from openrouter_pipe.ports.settings import Secret
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "support")]
@@ -62,3 +63,12 @@ async def test_clean_up_counts_from_the_last_read(bench: suite.Bench) -> None:
     assert await bench.store.clean_up(limit, bench.policy) == 28
     assert await bench.store.clean_up(limit, bench.policy) == 0
     assert set(await bench.store.load(suite.CHAT, [mid(1), mid(2), mid(3)], bench.policy)) == {mid(1), mid(2)}
+
+
+async def test_cached_reads_answer_from_cache_and_queue_and_never_from_the_database(bench: suite.Bench) -> None:
+    assert isinstance(bench.store, CachedReads)
+    mid = suite.mid
+    await bench.store.save([suite.artifact(1)], bench.policy)
+    assert set(await bench.store.load_cached(suite.CHAT, [mid(1), mid(2)], bench.policy)) == {mid(1)}
+    assert await bench.store.load_cached("another chat", [mid(1)], bench.policy) == {}
+    assert await bench.store.load_cached(suite.CHAT, [], bench.policy) == {}
