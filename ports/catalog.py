@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from attrs import field, frozen
+from attrs import frozen
 
 from openrouter_pipe.ports.json import JsonObject
 from openrouter_pipe.ports.provider import Connection
@@ -51,7 +51,6 @@ class ModelCard:
     supported_parameters: frozenset[str] = frozenset()
     free: bool = False
     created: int = 0
-    raw: JsonObject = field(factory=dict, repr=False)
 
 
 class CatalogSource(Protocol):

@@ -39,7 +39,6 @@ def read_card(entry: JsonValue) -> ModelCard | None:
         supported_parameters=frozenset(parameters),
         free=is_free(pricing),
         created=_positive(entry.get("created")) or 0,
-        raw=entry,
     )
 
 

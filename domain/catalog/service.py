@@ -8,7 +8,9 @@ may try before that time, so that a bad warm-up locks nobody out.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
+from collections.abc import Sequence
 from typing import Final
 
 from attrs import frozen
@@ -16,7 +18,8 @@ from attrs import frozen
 from openrouter_pipe.domain.catalog.cards import read_card
 from openrouter_pipe.domain.catalog.catalog import Catalog
 from openrouter_pipe.domain.redaction import Redactor
-from openrouter_pipe.ports.catalog import CatalogSource
+from openrouter_pipe.ports.catalog import CatalogSource, ModelCard
+from openrouter_pipe.ports.json import JsonObject
 from openrouter_pipe.ports.provider import Connection, FaultKind, ProviderError, ProviderFault
 from openrouter_pipe.ports.runtime import Clock
 from openrouter_pipe.ports.settings import Secret
@@ -26,6 +29,7 @@ _log = logging.getLogger(__name__)
 _FIRST_DELAY: Final = 5.0
 _MOST_DOUBLINGS: Final = 5
 _LONGEST_RETRY_AFTER: Final = 86_400.0  # a provider may ask for patience, not for ever
+_AT_ONCE: Final = 50
 _EMPTY: Final = Catalog(())
 
 
@@ -106,7 +110,10 @@ class CatalogService:
         return task
 
     def _start(self, connection: Connection, origin: _Origin, refresh_seconds: float) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(self._refresh(connection, origin, refresh_seconds))
+        # A context of its own: the list is everybody's, its log lines are not of the turn that happened to ask first.
+        task = asyncio.get_running_loop().create_task(
+            self._refresh(connection, origin, refresh_seconds), context=contextvars.Context()
+        )
         task.add_done_callback(_report_crash)
         self._task = task
         return task
@@ -115,7 +122,7 @@ class CatalogService:
         settled = False
         try:
             entries = await self._source.fetch(connection)
-            catalog = Catalog(card for card in map(read_card, entries) if card is not None)
+            catalog = Catalog(await _cards(entries))
             settled = bool(catalog.cards)
             if settled:
                 self._catalog, self._origin, self._fetched_at = catalog, origin, self._clock.monotonic()
@@ -156,6 +163,16 @@ class CatalogService:
         if not insist:
             return _EMPTY
         raise CatalogUnavailableError(self._fault or ProviderFault(FaultKind.CONNECTION, "no catalogue was fetched"))
+
+
+async def _cards(entries: Sequence[JsonObject]) -> list[ModelCard]:
+    """The readable entries as cards, a few at a time, so that turns go on while hundreds are read."""
+    cards: list[ModelCard] = []
+    for start in range(0, len(entries), _AT_ONCE):
+        if start:
+            await asyncio.sleep(0)
+        cards.extend(card for entry in entries[start : start + _AT_ONCE] if (card := read_card(entry)) is not None)
+    return cards
 
 
 def _report_crash(task: asyncio.Task[None]) -> None:

@@ -1,6 +1,7 @@
 """Freshness of the catalogue: single flight, back-off, last good list, how often it is fetched."""
 
 import asyncio
+import contextvars
 import itertools
 import logging
 from datetime import UTC, datetime, timedelta
@@ -250,3 +251,28 @@ def test_never_more_than_one_fetch_between_two_allowed_times(steps: list[tuple[b
         assert all(later - earlier >= 5 for earlier, later in itertools.pairwise(seen))
 
     asyncio.run(run())
+
+
+async def test_a_refresh_belongs_to_nobody() -> None:
+    asked_by: contextvars.ContextVar[str] = contextvars.ContextVar("asked_by", default="nobody")
+    seen: list[str] = []
+
+    class Curious(Source):
+        async def fetch(self, connection: Connection) -> tuple[JsonObject, ...]:
+            seen.append(asked_by.get())
+            return await super().fetch(connection)
+
+    asked_by.set("the first user")
+    await CatalogService(Curious(), HandClock()).current(HERE, 60)
+    assert seen == ["nobody"]
+
+
+async def test_reading_many_entries_lets_others_run() -> None:
+    service, _, _ = build(tuple({"id": f"a/{number}"} for number in range(421)))
+    steps = 0
+    reading = asyncio.create_task(service.current(HERE, 60))
+    while not reading.done():
+        await asyncio.sleep(0)
+        steps += 1
+    assert len(reading.result().cards) == 421
+    assert steps >= 421 // 50
