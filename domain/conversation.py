@@ -112,8 +112,9 @@ class Conversation:
             for event in turn.after_crash(end) if turn is not None and last is None else ():
                 yield event
             last = last or end
-        if last is not None:
+        finally:
             _measure(meter, last)
+        if last is not None:
             yield last
 
     def _told(
@@ -156,10 +157,12 @@ class Conversation:
         return tuple(ModelListing(display_id(card.id), card.name, card.description) for card in cards)
 
 
-def _measure(meter: Meter | None, last: Completed | Failed) -> None:
-    """Count the turn; an answer that cannot be counted is still an answer."""
+def _measure(meter: Meter | None, last: Completed | Failed | None) -> None:
+    """Note that the turn is over, and count it unless it was given up; an answer that cannot be counted is still one."""
     try:
         if meter is not None:
+            meter.load()
+        if meter is not None and last is not None:
             meter.end(last)
     except Exception:  # noqa: BLE001 - the same edge
         _log.exception("the end of a turn could not be measured")

@@ -36,6 +36,15 @@ class History:
     items: tuple[InputItem, ...] = field(repr=False)
     warnings: tuple[str, ...] = ()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing in it that a model could answer: no item, or blank text only."""
+        return all(
+            isinstance(item, MessageItem)
+            and all(isinstance(part, TextPart) and not part.text.strip() for part in item.parts)
+            for item in self.items
+        )
+
 
 def marker_ids(messages: Sequence[ChatMessage]) -> tuple[str, ...]:
     """The ids of all markers in assistant messages, each once, in order."""

@@ -23,7 +23,7 @@ class Meter:
         return self._services.clock.monotonic() - self._began
 
     def load(self) -> None:
-        """How many turns run and wait now."""
+        """How many turns run and wait now; told when a turn starts and when it has ended, however it ended."""
         self._services.metrics.gauge("turns_running", self._services.admission.running)
         self._services.metrics.gauge("turns_waiting", self._services.admission.waiting)
 

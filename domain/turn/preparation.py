@@ -39,6 +39,7 @@ from openrouter_pipe.ports.provider import Endpoint, ProviderFault, ProviderRequ
 _log = logging.getLogger(__name__)
 
 _NO_KEY = "No provider key is configured. An administrator has to set API_KEY (or the variable OPENROUTER_API_KEY)."
+_NOTHING_SAID = "messages: nothing in them can be sent to the model; write some text in the last one."
 
 
 @frozen
@@ -107,6 +108,8 @@ async def prepare(
     """History, tools and the shape of the first request."""
     stored = await memory.load(history.marker_ids(request.messages))
     past = history.build(request.messages, stored, model.card.capabilities.inputs, policies.history)
+    if past.is_empty:
+        raise TurnRefusedError(bad_request(" ".join((_NOTHING_SAID, *past.warnings))))
     items = without_foreign_reasoning(past.items, model.api_id)
     offered = Offer()
     if request.toolbox is not None and request.task is None and model.card.capabilities.tools:
