@@ -98,22 +98,6 @@ UNDERSTOOD: Final = frozenset().union(*MAPPED.values(), *WITHHELD.values()) | {
 }
 """Names that need no word in the log although they do not leave under that name."""
 
-PLUGINS: Final = frozenset(
-    {
-        "auto-beta-router",
-        "auto-router",
-        "context-compression",
-        "file-parser",
-        "fusion",
-        "moderation",
-        "pareto-router",
-        "response-healing",
-        "web",
-        "web-fetch",
-    }
-)
-"""Plugins that the schema knows; any other id costs the whole request."""
-
 WEB_SEARCH_TOOLS: Final = frozenset(
     {
         "openrouter:web_search",

@@ -12,9 +12,12 @@ _SPELLINGS = ("max_output_tokens", "max_completion_tokens", "max_tokens")
 
 
 def choose_max_output_tokens(parameters: JsonObject, card: ModelCard, policy: ShapingPolicy, warn: Warn) -> int | None:
-    """The caller's limit in any spelling, newest first; else the model's maximum where the operator wants that."""
+    """The caller's limit in any spelling, newest first; else the model's maximum where the operator wants that.
+
+    Zero and less are no limits: the provider would refuse the whole request.
+    """
     for name in _SPELLINGS:
-        limit = values.take(parameters, name, values.integer, warn)
+        limit = values.take(parameters, name, values.positive, warn)
         if isinstance(limit, int):
             return limit
     return card.max_output_tokens if policy.use_model_max_output_tokens else None

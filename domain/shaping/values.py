@@ -69,6 +69,24 @@ def integer(value: JsonValue) -> int:
     return read
 
 
+def positive(value: JsonValue) -> int:
+    """A whole number above zero."""
+    if (read := integer(value)) <= 0:
+        raise UnusableError("a whole number above 0")
+    return read
+
+
+def within(least: float, most: float, reader: Callable[[JsonValue], int | float] = number) -> Reader:
+    """A reader of a number between two bounds, both included."""
+
+    def read(value: JsonValue) -> int | float:
+        if least <= (found := reader(value)) <= most:
+            return found
+        raise UnusableError(f"a number from {least:g} to {most:g}")
+
+    return read
+
+
 def boolean(value: JsonValue) -> bool:
     """True or false, also as text."""
     if isinstance(value, bool):

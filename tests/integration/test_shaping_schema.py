@@ -18,6 +18,7 @@ from openrouter_pipe.domain.catalog.cards import read_card
 from openrouter_pipe.domain.catalog.catalog import Catalog, ResolvedModel
 from openrouter_pipe.domain.catalog.selection import SelectionPolicy, exposed
 from openrouter_pipe.domain.shaping import documented
+from openrouter_pipe.domain.shaping.plugins import FIELDS
 from openrouter_pipe.domain.shaping.policy import ShapingPolicy
 from openrouter_pipe.domain.shaping.provider_preferences import PREFERENCES
 from openrouter_pipe.domain.shaping.shape import shape
@@ -59,7 +60,8 @@ def test_our_lists_of_fields_are_those_of_the_schema(endpoint: Endpoint, name: s
 def test_our_other_lists_are_those_of_the_schema() -> None:
     assert frozenset(schemas()["ProviderPreferences"]["properties"]) == PREFERENCES
     plugins = schemas()["ResponsesRequest"]["properties"]["plugins"]["items"]["discriminator"]["mapping"]
-    assert frozenset(plugins) == documented.PLUGINS
+    known = {name: {*fields, "id"} for name, fields in FIELDS.items()}
+    assert known == {name: set(schemas()[ref.rpartition("/")[2]]["properties"]) for name, ref in plugins.items()}
     refused = documented.REFUSED_TOOLS | {"function"}
     for endpoint, tool in (
         (Endpoint.RESPONSES, schemas()["ResponsesRequest"]["properties"]["tools"]["items"]),
@@ -158,6 +160,25 @@ def assert_reasoning_is_supported(request: ProviderRequest, card: ModelCard) -> 
         assert reasoning.effort in support.efforts
     if reasoning.max_tokens is not None:
         assert support.supports_max_tokens is not False
+
+
+JUNK = ["x", -1, 0, 1.5, True, [], [7], {}, {"type": 7}, {"engine": "x"}, [{"type": "x", "parameters": 5}]]
+
+
+@pytest.mark.parametrize("endpoint", Endpoint)
+def test_plugins_with_junk_in_every_field_leave_as_the_schema_wants_them(endpoint: Endpoint) -> None:
+    judge, models = Judge(), catalog()
+    resolved = models.resolve("openai/gpt-5.6-luna")
+    assert resolved is not None
+    items = (MessageItem(Role.USER, (TextPart("hi"),)),)
+    for junk in JUNK:
+        plugins = [{"id": name, **dict.fromkeys(fields, junk)} for name, fields in FIELDS.items()]
+        chat_request = ChatRequest(
+            resolved.card.id, (), SETTINGS, "r", parameters={"plugins": plugins}, identity=EVERYONE
+        )
+        request = shape(chat_request, resolved, items, (), endpoint, ShapingPolicy()).request
+        assert len(request.plugins) == len(FIELDS)
+        assert judge.complaints(request) == [], junk
 
 
 RICH: dict[str, Any] = {

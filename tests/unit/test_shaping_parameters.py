@@ -92,7 +92,8 @@ def test_documented_parameters_leave_and_nothing_else(
     ("name", "bad", "endpoint"),
     [
         *[("top_k", bad, RESPONSES) for bad in ("abc", 1.5, True, [], {}, "1.5", float("nan"))],
-        *[("max_tokens", bad, RESPONSES) for bad in ("lots", 1.5, False, {}, float("inf"), "9" * 5000)],
+        *[("max_tokens", bad, RESPONSES) for bad in ("lots", 1.5, False, {}, float("inf"), "9" * 5000, 0, -5)],
+        *[("max_output_tokens", bad, CHAT) for bad in (0, "-1")],
         *[("temperature", bad, CHAT) for bad in ("hot", True, [0.5], "nan", 10**400)],
         *[
             ("response_format", bad, CHAT)

@@ -164,6 +164,37 @@ def test_online_is_a_search_already_and_goes_when_search_is_forbidden() -> None:
     )
 
 
+ROME = {"type": "approximate", "city": "Rome"}
+
+
+@pytest.mark.parametrize(
+    ("plugin", "kept", "warnings"),
+    [
+        ({"id": "web", "max_results": "x"}, {}, 1),
+        ({"id": "web", "max_results": "3", "engine": "Exa", "mode": 7}, {"max_results": 3, "engine": "exa"}, 1),
+        (
+            {"id": "web", "include_domains": "a.b, c.d", "enabled": "no"},
+            {"include_domains": ("a.b", "c.d"), "enabled": False},
+            0,
+        ),
+        ({"id": "web", "user_location": {**ROME, "region": None, "x": 1}}, {"user_location": ROME}, 0),
+        ({"id": "web", "user_location": {"city": "Rome"}}, {}, 1),
+        ({"id": "web", "max_results": 0, "frobnicate": 1}, {}, 2),
+        ({"id": "file-parser", "pdf": {"engine": "crayon"}}, {}, 1),
+        ({"id": "file-parser", "pdf": {"engine": "native", "x": 1}}, {"pdf": {"engine": "native"}}, 0),
+        ({"id": "auto-router", "cost_quality_tradeoff": 11, "pin_model": True}, {"pin_model": True}, 1),
+        ({"id": "pareto-router", "min_coding_score": "0.8", "max_price": -1}, {"min_coding_score": 0.8}, 1),
+        ({"id": "fusion", "analysis_models": [], "tools": [{"type": "x"}]}, {"tools": ({"type": "x"},)}, 1),
+        ({"id": "fusion", "tools": [{"kind": "x"}], "max_tool_calls": 17}, {}, 2),
+        ({"id": "moderation", "enabled": True}, {}, 1),
+    ],
+)
+def test_a_plugins_fields_are_corrected_or_left_out(plugin: Any, kept: Any, warnings: int) -> None:
+    result = shaped(GPT, {"plugins": [plugin]}, policy={"auto_context_trimming": False})
+    assert result.request.plugins == ({"id": plugin["id"], **kept},)
+    assert len(result.warnings) == warnings
+
+
 @pytest.mark.parametrize(
     ("parameters", "endpoint", "plugins"),
     [
