@@ -26,9 +26,9 @@ from openrouter_pipe.adapters.openwebui.request import (
     requested_model,
     surface,
 )
+from openrouter_pipe.adapters.openwebui.steady import SteadyClock, SteadyIds
 from openrouter_pipe.adapters.openwebui.whole import WholeAnswer
 from openrouter_pipe.ports.chat import ChatEvent, Failed, NoticeAdded, TextAdded
-from openrouter_pipe.ports.runtime import Clock, Ids
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,43 +36,69 @@ _LOG = logging.getLogger(__name__)
 class Turn:
     """Renders one turn for one call."""
 
-    def __init__(self, call: HostCall, host: Host, ids: Ids, clock: Clock) -> None:
+    def __init__(self, call: HostCall, host: Host, ids: SteadyIds, clock: SteadyClock, patience: float | None) -> None:
         self._host = host
         self._ids = ids
         self._clock = clock
         self._task = read_task(call.task)
         self._surface = Surface.API if self._task else surface(call, host)
         self._model = requested_model(call)
-        self._emitter = Emitter(call, host)
+        self._emitter = Emitter(call, host, patience)
         self._own_tools = call.toolbox is not None
         self._sets_off = follows_marker(call)
 
     async def stream(self, events: AsyncGenerator[ChatEvent, None]) -> AsyncGenerator[str, None]:
         """Lines for the host, one event each. Closing this closes ``events`` at once."""
         renderer = self._renderer()
-        async with aclosing(self._guarded(events)) as guarded:
-            async for event in guarded:
-                await self._emitter.show(event)
-                for line in renderer.lines(event):
-                    yield line
-            await self._emitter.finish()
-        for line in renderer.finish():
-            yield line
+        try:
+            async with aclosing(self._guarded(events)) as guarded:
+                async for event in guarded:
+                    await self._emitter.show(event)
+                    for line in renderer.lines(event):
+                        yield line
+                await self._emitter.finish()
+            for line in renderer.finish():
+                yield line
+        except Exception:  # noqa: BLE001 - the edge towards the host: what was shown stays, and the rest is told
+            for line in self._last_lines(renderer, self._unshown()):
+                yield line
 
     async def whole(self, events: AsyncGenerator[ChatEvent, None]) -> Any:
         """The answer at once: text for a task, an error with its status for a program, else a completion."""
         answer = WholeAnswer(own_tools=self._own_tools)
-        async with aclosing(self._guarded(events)) as guarded:
-            async for event in guarded:
-                await self._emitter.show(event)
-                answer.add(event)
-            await self._emitter.finish()
+        try:
+            async with aclosing(self._guarded(events)) as guarded:
+                async for event in guarded:
+                    await self._emitter.show(event)
+                    answer.add(event)
+                await self._emitter.finish()
+            return self._result(answer)
+        except Exception:  # noqa: BLE001 - the edge towards the host, which would show the exception's text to the user
+            failure = self._unshown()
+            answer.add(failure)
+            return "" if self._task else answer.completion(self._ids.item_id("chatcmpl-"), self._model, self._now())
+
+    def _result(self, answer: WholeAnswer) -> Any:
         if self._task and self._task.kind != MIXTURE_OF_AGENTS:
             return answer.task_result(self._task.kind)
         failure = answer.failure
         if failure and not failure.partial and self._surface is Surface.API and not self._task:
             return _error_response(failure)
         return answer.completion(self._ids.item_id("chatcmpl-"), self._model, self._now())
+
+    def _unshown(self) -> Failed:
+        """The failure to tell when showing an answer failed; called while its exception is handled."""
+        error_id = self._ids.error_id()
+        _LOG.exception("an answer could not be shown (error %s)", error_id)
+        return internal_failure(error_id)
+
+    def _last_lines(self, renderer: Renderer, failure: Failed) -> list[str]:
+        try:
+            return [*renderer.lines(failure), *renderer.finish()]
+        except Exception:  # noqa: BLE001 - the same edge: the renderer is what failed
+            _LOG.exception("a failure could not be shown in its place (error %s)", failure.error_id)
+            # The host wraps a line without "data:" as text of the answer.
+            return ["\n\n" + failure.text]
 
     async def _guarded(self, events: AsyncGenerator[ChatEvent, None]) -> AsyncGenerator[ChatEvent, None]:
         """The same events, ending in a failure where the core raises against its promise: text shown stays shown."""
@@ -108,7 +134,7 @@ class Turn:
         return ApiChunks(writer, own_tools=self._own_tools, closes_stream=self._host.closes_stream)
 
     def _now(self) -> int:
-        return int(self._clock.now().timestamp())
+        return self._clock.seconds()
 
 
 def _error_response(failure: Failed) -> Any:

@@ -2,14 +2,14 @@
 
 The host hands out an emitter where none may be used (program calls, background tasks of 0.6.28, whose events would hit the
 visible message), so an emitter is used only for a known message of a chat and outside tasks. A failing or hanging emitter
-never costs the answer.
+never costs the answer: after the first event that takes too long, the answer goes on without any.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, Final
+from typing import Any
 
 from openrouter_pipe.adapters.openwebui.host import Host
 from openrouter_pipe.adapters.openwebui.request import HostCall, read_identity, read_task, saved_chat
@@ -17,14 +17,16 @@ from openrouter_pipe.ports.chat import ChatEvent, CitationsFound, Notified, Stat
 from openrouter_pipe.ports.items import Citation
 
 _LOG = logging.getLogger(__name__)
-_PATIENCE: Final = 10.0
-"""Seconds that one event may take before the answer goes on without it."""
 
 
 class Emitter:
-    """The host's event emitter for one call, as far as it may be used."""
+    """The host's event emitter for one call, as far as it may be used.
 
-    def __init__(self, call: HostCall, host: Host) -> None:
+    ``patience`` is how many seconds one event may take; None means no limit.
+    """
+
+    def __init__(self, call: HostCall, host: Host, patience: float | None) -> None:
+        self._patience = patience
         identity = read_identity(call)
         usable = bool(identity.chat_id and identity.message_id) and read_task(call.task) is None
         self._emit = call.emitter if usable and callable(call.emitter) else None
@@ -62,8 +64,11 @@ class Emitter:
         if self._emit is None:
             return
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(self._patience):
                 await self._emit({"type": kind, "data": data})
+        except TimeoutError:
+            self._emit = None
+            _LOG.warning("the host took too long over a %s event; this answer goes on without events", kind)
         except Exception as error:  # noqa: BLE001 - whatever the host's socket or database raises, the answer goes on
             _LOG.warning("the host took no %s event: %s", kind, type(error).__name__)
 

@@ -25,15 +25,13 @@ class Host:
 
     ``native_items``: Responses events become stored output items. ``closes_stream``: a finish chunk and ``[DONE]`` follow
     whatever a generator yields. ``renders_inputs``: valve fields may carry ``input`` hints other than colour and map
-    (elsewhere such a field would vanish from the form). ``unique_module_names``: a function's module name carries a random
-    suffix. ``temporary_sources``: source events of temporary chats do not raise.
+    (elsewhere such a field would vanish from the form). ``temporary_sources``: source events of temporary chats do not raise.
     """
 
     present: bool = False
     native_items: bool = False
     closes_stream: bool = True
     renders_inputs: bool = True
-    unique_module_names: bool = True
     temporary_sources: bool = True
 
 
@@ -50,7 +48,6 @@ def detect() -> Host:
         # No attribute tells this one apart; the version decides, and where it is unknown the age of the item format.
         closes_stream=version >= _CLOSES_SINCE if version else native,
         renders_inputs=hasattr(plugin, "resolve_valves_schema_options"),
-        unique_module_names=hasattr(plugin, "set_function_module_in_cache"),
         temporary_sources=native,
     )
 
@@ -73,15 +70,16 @@ async def maybe_await(value: _T | Awaitable[_T]) -> _T:
     return value
 
 
-def function_id(module_name: str, host: Host) -> str:
+def function_id(module_name: str, model: str = "") -> str:
     """The host's id of the function that runs in this module, or an empty string.
 
-    0.6 names the module ``function_<id>``, 0.12 ``function_<id>_<32 hex>``.
+    0.6 names the module ``function_<id>``, 0.12 ``function_<id>_<32 hex>``. The shape tells them apart; an id that itself
+    ends like that is recognised by a ``model`` of that function.
     """
     if not module_name.startswith("function_"):
         return ""
     name = module_name.removeprefix("function_")
-    return re.sub(r"_[0-9a-f]{32}$", "", name) if host.unique_module_names else name
+    return name if model.startswith(name + ".") else re.sub(r"(?<=.)_[0-9a-f]{32}\Z", "", name)
 
 
 def mapping(value: Any) -> dict[str, Any]:

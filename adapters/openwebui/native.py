@@ -19,6 +19,7 @@ from attrs import define, field
 from openrouter_pipe.adapters.openwebui.joining import Joiner
 from openrouter_pipe.adapters.openwebui.lines import encode, line, usage_fields
 from openrouter_pipe.adapters.openwebui.rendering import image_markdown, output_files
+from openrouter_pipe.adapters.openwebui.steady import SteadyClock, SteadyIds
 from openrouter_pipe.ports.chat import (
     ChatEvent,
     Completed,
@@ -33,7 +34,6 @@ from openrouter_pipe.ports.chat import (
     ToolStarted,
 )
 from openrouter_pipe.ports.items import FunctionCallItem, MessageItem, ReasoningItem, ServerToolItem
-from openrouter_pipe.ports.runtime import Clock, Ids
 from openrouter_pipe.ports.telemetry import Usage
 from openrouter_pipe.ports.tools import ToolOutput
 
@@ -65,12 +65,13 @@ class _Slot:
 class NativeItems:
     """See `Renderer`. ``own_tools``: the pipe runs the tools; else calls are left open for the host to run."""
 
-    def __init__(self, ids: Ids, clock: Clock, *, own_tools: bool) -> None:
+    def __init__(self, ids: SteadyIds, clock: SteadyClock, *, own_tools: bool) -> None:
         self._ids = ids
         self._clock = clock
         self._own_tools = own_tools
         self._slots: list[_Slot] = []
         self._running: dict[str, ToolStarted] = {}
+        self._called: set[str] = set()
         self._usage: Usage | None = None
 
     def lines(self, event: ChatEvent) -> Iterator[str]:
@@ -92,6 +93,9 @@ class NativeItems:
                 yield from self._add_call(index, call)
             case ToolFinished(index, call, output):
                 self._running.pop(call.call_id, None)
+                if call.call_id not in self._called:
+                    # It never began (no such tool, bad arguments, ...), and an output without its call is shown nowhere.
+                    yield from self._add_call(index, call)
                 yield from self._add_output((index, 0), call, output)
             case Failed(text=text, partial=partial, usage=usage):
                 self._usage = usage
@@ -194,6 +198,7 @@ class NativeItems:
     def _add_call(self, index: int, call: FunctionCallItem) -> Iterator[str]:
         if self._at((index, 0), "function_call"):
             return
+        self._called.add(call.call_id)
         slot = self._insert((index, 0), "function_call", "fc_")
         item = {
             **self._base(slot),

@@ -31,6 +31,7 @@ from openrouter_pipe.adapters.openwebui.request import (
     wants_stream,
 )
 from openrouter_pipe.adapters.openwebui.setup_needed import SETUP_ID, plain_stream, setup_listing
+from openrouter_pipe.adapters.openwebui.steady import SteadyClock, SteadyIds
 from openrouter_pipe.adapters.openwebui.toolbox import HostToolbox
 from openrouter_pipe.adapters.openwebui.valves import (
     make_user_valves,
@@ -44,6 +45,7 @@ from openrouter_pipe.ports.settings import SettingError, Settings
 
 _LOG = logging.getLogger(__name__)
 _DEFAULT_ID: Final = "openrouter"
+_PATIENCE: Final = 1.0  # seconds for one event where no setting can be read
 
 
 class PipeServices(Protocol):
@@ -99,7 +101,7 @@ class _Runtime:
     @property
     def function(self) -> str:
         """The host's id of this function, empty if the module's name does not tell."""
-        return function_id(self._module_name, self.host)
+        return function_id(self._module_name)
 
     async def services(self, model: str = "") -> PipeServices:
         """The services, made at first use, for the id that the module's name or else the model's prefix tells."""
@@ -163,25 +165,30 @@ class _Runtime:
             services = await self.services(requested_model(call))
         except Exception:  # noqa: BLE001 - the edge towards the host: it would show the exception's text to the user
             return self._broken(call)
-        turn = Turn(call, self.host, services.ids, services.clock)
-        events = self._events(call, valves, services)
+        ids = SteadyIds(services.ids)
+        events, patience = self._events(call, valves, services, ids)
+        turn = Turn(call, self.host, ids, SteadyClock(services.clock), patience)
         return turn.stream(events) if wants_stream(call) else await turn.whole(events)
 
-    def _events(self, call: HostCall, valves: BaseModel, services: PipeServices) -> AsyncGenerator[ChatEvent, None]:
+    def _events(
+        self, call: HostCall, valves: BaseModel, services: PipeServices, ids: SteadyIds
+    ) -> tuple[AsyncGenerator[ChatEvent, None], float | None]:
+        """The turn's events, and how many seconds the host may take for one event beside the answer (None: any)."""
         # Everything the host may change between calls is read here, at once.
         user_valves = call.user.get("valves") if isinstance(call.user, dict) else None
         try:
             settings = settings_from(valves, user_valves, services.environment)
             request = self._request(call, settings, services)
         except SettingError as error:
-            return _single(configuration_failure(str(error), services.ids.error_id()))
+            return _single(configuration_failure(str(error), ids.error_id())), _PATIENCE
         except Exception:  # noqa: BLE001 - the edge towards the host: no body ends as a traceback in a chat
-            error_id = services.ids.error_id()
+            error_id = ids.error_id()
             _LOG.exception("a call could not be read (error %s)", error_id)
-            return _single(internal_failure(error_id))
+            return _single(internal_failure(error_id)), _PATIENCE
+        patience = settings.MIDDLEWARE_STREAM_QUEUE_PUT_TIMEOUT_SECONDS or None
         if request.model.rpartition(".")[2] == SETUP_ID:
-            return _single(configuration_failure("Set-up is complete. Choose a model.", services.ids.error_id()))
-        return self._turn(personal_problems(user_valves), request, requested_model(call))
+            return _single(configuration_failure("Set-up is complete. Choose a model.", ids.error_id())), patience
+        return self._turn(personal_problems(user_valves), request, requested_model(call)), patience
 
     async def _turn(
         self, problems: tuple[SettingError, ...], request: ChatRequest, model: str
@@ -206,7 +213,9 @@ class _Runtime:
         identity = read_identity(call)
         files = HostFileStore(call.request, identity) if self.host.present and identity.user_id else None
         model = requested_model(call)
-        prefix = model_prefix(model, self.function or (model.partition(".")[0] if self.host.present else ""))
+        prefix = model_prefix(
+            model, function_id(self._module_name, model) or (model.partition(".")[0] if self.host.present else "")
+        )
         return read_request(call, settings, services.ids.item_id("req_"), host_prefix=prefix, files=files)
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final, Protocol
+from urllib.parse import quote
 
 from openrouter_pipe.ports.chat import ChatEvent, Completed, Failed
 from openrouter_pipe.ports.items import FunctionCallItem
 from openrouter_pipe.ports.tools import ToolOutput
 
+_SHOWN: Final = re.compile(r"https?://|data:image/|/(?![/\\])", re.IGNORECASE)
+_KEPT: Final = "%:/?#@!$&'*+,;="  # characters of an address, besides letters and digits, that mean nothing to Markdown
 _LENGTH: Final = frozenset({"max_output_tokens", "max_tokens", "length"})
 
 
@@ -23,8 +27,14 @@ class Renderer(Protocol):
 
 
 def image_markdown(url: str) -> str:
-    """An image inside the text: kept by every host, in its place, and visible to later turns."""
-    return f"![Generated image]({url})"
+    """An image inside the text: kept by every host, in its place, and visible to later turns.
+
+    The address is a stranger's: nothing in it ends the link, and only pictures, web pages and the host itself are named.
+    """
+    url = url.strip()
+    if not _SHOWN.match(url):
+        return "*The image has an address that cannot be shown.*"
+    return f"![Generated image]({quote(url, safe=_KEPT, errors='replace')})"
 
 
 def finish_reason(end: Completed | Failed | None, calls: int) -> str:

@@ -348,6 +348,91 @@ async def test_a_broken_emitter_never_costs_the_answer(recent):
     assert (await case.host.chat()).text == "answer"
 
 
+async def test_a_hanging_emitter_is_asked_once_and_costs_the_patience_that_was_set(recent):
+    case = Case(recent, (*(StatusChanged(f"s{number}") for number in range(50)), TextAdded(0, "answer"), Completed()))
+    case.host.valves["MIDDLEWARE_STREAM_QUEUE_PUT_TIMEOUT_SECONDS"] = 0.01
+    asked = []
+
+    async def hanging(event):
+        asked.append(event)
+        await asyncio.Event().wait()
+
+    case.host.emit = hanging
+    assert (await case.host.chat()).text == "answer"
+    assert len(asked) == 1
+
+
+async def test_patience_without_limit_waits_for_a_slow_emitter(recent):
+    case = Case(recent, (StatusChanged("x"), StatusChanged("y"), TextAdded(0, "answer"), Completed()))
+    case.host.valves["MIDDLEWARE_STREAM_QUEUE_PUT_TIMEOUT_SECONDS"] = 0
+    told = []
+
+    async def slow(event):
+        for _ in range(100):
+            await asyncio.sleep(0)
+        told.append(event["data"]["description"])
+
+    case.host.emit = slow
+    assert (await case.host.chat()).text == "answer"
+    assert told == ["x", "y", "y"]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_what_cannot_be_rendered_is_told_behind_what_was_shown(recent, stream, caplog):
+    odd = StatusChanged("x", sources=(b"sk-secret",))
+    case = Case(recent, (TextAdded(0, "shown"), odd, Completed()))
+    if stream:
+        text = (await case.host.chat()).text
+    else:
+        answer = await case.host.call(chat_id="c", message_id="m", session_id="s", stream=False)
+        text = answer["choices"][0]["message"]["content"]
+    assert text.startswith("shown\n\n### Internal error")
+    assert "sk-secret" not in text
+    assert re.search(r"Error ID: `(\w{16})`", text)[1] in caplog.text
+
+
+async def test_programs_get_an_error_object_for_what_cannot_be_rendered(recent):
+    odd = CitationsFound(None)
+    events = await Case(recent, (TextAdded(0, "shown"), odd, Completed())).host.api()
+    assert any("Internal error" in event.get("error", {}).get("message", "") for event in events if event != "[DONE]")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "javascript:alert(1)",
+        "data:text/html,<b>",
+        "//evil.example/a.png",
+        "/\\evil.example",
+        "relative.png",
+        "file:///etc",
+    ],
+)
+async def test_images_at_other_addresses_are_not_shown(recent, url):
+    text = (await Case(recent, (ImageProduced(url), Completed())).host.chat()).text
+    assert url not in text
+    assert "![" not in text
+    assert "cannot be shown" in text
+
+
+async def test_the_address_of_an_image_cannot_end_its_link(recent):
+    url = 'https://x/a.png) [click me](https://evil "t"\n<b>'
+    text = (await Case(recent, (ImageProduced(url), Completed())).host.chat()).text
+    assert re.fullmatch(r"!\[Generated image\]\(https://x/a\.png[^()\[\]<>\s\"]*\)", text)
+
+
+async def test_the_bytes_of_an_image_are_shown_as_they_are(recent):
+    url = "data:image/png;base64,iVBO+/Rw0K=="
+    assert (await Case(recent, (ImageProduced(url), Completed())).host.chat()).text == f"![Generated image]({url})"
+
+
+async def test_a_call_that_never_began_is_shown_with_its_output():
+    refused = ToolOutput("call_1", "no such tool", ok=False, reason="unknown_tool")
+    output = (await Case(True, (ToolFinished(1, CALL, refused), TextAdded(2, "x"), Completed())).host.chat()).output
+    assert [item["type"] for item in output] == ["function_call", "function_call_output", "message"]
+    assert output[0]["call_id"] == output[1]["call_id"] == "call_1"
+
+
 async def test_half_characters_do_not_stop_the_stream(recent):
     stored = await Case(recent, (TextAdded(0, "a\ud83d"), TextAdded(0, "b"), Completed())).host.chat()
     assert stored.text == "a�b"

@@ -30,7 +30,6 @@ HOST_06 = Host(
     native_items=False,
     closes_stream=False,
     renders_inputs=False,
-    unique_module_names=False,
     temporary_sources=False,
 )
 

@@ -9,6 +9,7 @@ from openrouter_pipe.adapters.memory import CountingIds, ManualClock
 from openrouter_pipe.adapters.openwebui.answering import Turn
 from openrouter_pipe.adapters.openwebui.host import Host
 from openrouter_pipe.adapters.openwebui.request import HostCall
+from openrouter_pipe.adapters.openwebui.steady import SteadyClock, SteadyIds
 from openrouter_pipe.ports.chat import ChatEvent, Completed, NoticeAdded, TextAdded
 
 MARKED = "Before.\n\n[0000000000000000000A]: #"
@@ -26,7 +27,7 @@ def call(content: Any, role: str = "assistant") -> HostCall:
 
 
 async def streamed(call: HostCall, host: Host, *said: ChatEvent) -> str:
-    turn = Turn(call, host, CountingIds(), ManualClock())
+    turn = Turn(call, host, SteadyIds(CountingIds()), SteadyClock(ManualClock()), patience=1.0)
     return "".join([line async for line in turn.stream(events(*said))])
 
 
@@ -46,7 +47,7 @@ async def test_so_does_a_notice(host: Host) -> None:
 
 
 async def test_a_completion_at_once() -> None:
-    turn = Turn(call(MARKED), Host(present=True), CountingIds(), ManualClock())
+    turn = Turn(call(MARKED), Host(present=True), SteadyIds(CountingIds()), SteadyClock(ManualClock()), patience=1.0)
     answer = await turn.whole(events(TextAdded(0, "After."), Completed(None, "m", None)))
     assert answer["choices"][0]["message"]["content"] == "\n\nAfter."
 

@@ -201,17 +201,19 @@ def test_without_a_host_there_is_nothing_to_rely_on():
 
 
 @pytest.mark.parametrize(
-    ("module", "recent", "expected"),
+    ("module", "model", "expected"),
     [
-        (f"function_router_{HEX}", True, "router"),
-        ("function_router", True, "router"),
-        ("function_router", False, "router"),
-        (f"function_router_{HEX}", False, f"router_{HEX}"),
-        ("__main__", True, ""),
+        (f"function_router_{HEX}", "", "router"),
+        (f"function_router_{HEX}", "router.vendor.model", "router"),
+        (f"function_router_{HEX}", f"router_{HEX}.vendor.model", f"router_{HEX}"),
+        (f"function_router_{HEX}_{HEX}", "", f"router_{HEX}"),
+        ("function_router", "", "router"),
+        ("function_router", "other.vendor.model", "router"),
+        ("__main__", "", ""),
     ],
 )
-def test_the_functions_id_on_every_version(module, recent, expected):
-    assert function_id(module, Host(unique_module_names=recent)) == expected
+def test_the_functions_id_on_every_version(module, model, expected):
+    assert function_id(module, model) == expected
 
 
 @pytest.mark.parametrize(
