@@ -13,18 +13,28 @@ does that, in the task that opened it, when the turn is over.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, Final
 
 from openrouter_pipe.adapters.openwebui.host import maybe_await
 from openrouter_pipe.adapters.openwebui.toolbox_entries import Entry, offered, offers_tools, read_registry
 from openrouter_pipe.adapters.openwebui.toolbox_host import HostHelpers, detect_helpers
-from openrouter_pipe.adapters.openwebui.toolbox_results import Result, is_error, plain, read_result, settle, whole
+from openrouter_pipe.adapters.openwebui.toolbox_results import (
+    Result,
+    is_error,
+    is_small,
+    plain,
+    read_result,
+    settle,
+    whole,
+)
 from openrouter_pipe.ports.items import ImagePart, Part, TextPart
 from openrouter_pipe.ports.json import JsonValue
 from openrouter_pipe.ports.tools import ToolCall, ToolFile, ToolOutput, ToolSource, ToolSpec
@@ -34,6 +44,7 @@ _LOG = logging.getLogger(__name__)
 _RUNS_ALL: Final = (None, "", "full")
 _READABLE_IMAGE: Final = re.compile(r"data:image/(?:png|jpe?g|webp|gif);base64,")
 _MAX_IMAGE: Final = 20 * 1024 * 1024  # characters; more than any provider takes as one image
+_MAX_ERROR: Final = 32 * 1024  # characters; redacted and cut short by whoever passes it on
 _NOTHING: Final = "The tool returned nothing."
 _NOT_APPROVED: Final = "Error: tool call was not approved."
 
@@ -131,7 +142,7 @@ class HostToolbox:
             return await self._run(call, target, arguments)
         except Exception as error:  # noqa: BLE001 - one failing tool must not switch off the way to all others
             _LOG.warning("Tool %s failed with %s", target.spec.name, type(error).__name__)
-            return _failed(call, "tool_error", json.dumps({"error": f"{type(error).__name__}: {error}"[:2000]}))
+            return _failed(call, "tool_error", json.dumps({"error": f"{type(error).__name__}: {error}"[:_MAX_ERROR]}))
 
     async def _run(self, call: ToolCall, entry: Entry, arguments: dict[str, JsonValue]) -> ToolOutput:
         if entry.host_type != "mcp":
@@ -222,7 +233,8 @@ class HostToolbox:
             except Exception as error:  # noqa: BLE001 - the host's helper raises on results that it does not expect
                 _LOG.info("the host could not read the result of %s: %s", entry.spec.name, type(error).__name__)
         modern = process is not None
-        return read_result(entry.spec.name, value, entry.spec.kind, pairs=modern, shows_embeds=modern)
+        read = partial(read_result, entry.spec.name, value, entry.spec.kind, pairs=modern, shows_embeds=modern)
+        return read() if is_small(value) else await asyncio.to_thread(read)
 
     def _terminal_file(self, entry: Entry, arguments: Mapping[str, Any], value: Any) -> Any:
         if self._helpers.terminal_file is None:
@@ -254,7 +266,7 @@ class HostToolbox:
             shown = await self._stored(url) if kind == "image" else url
             files.append(ToolFile(shown, "file" if kind == "data" else kind, str(item.get("name") or "")))
         text = whole(result.text) or ("" if images else _NOTHING)
-        ok = not is_error(text)
+        ok = not (is_error(text) if is_small(text) else await asyncio.to_thread(is_error, text))
         return ToolOutput(
             call.call_id,
             text,

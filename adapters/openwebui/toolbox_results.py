@@ -20,6 +20,8 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
+_SMALL: Final = 64 * 1024  # characters
+_ITEM: Final = 16  # characters that one value counts for, whatever it is
 _MAX_ITEMS: Final = 10_000
 _MAX_CHARS: Final = 1024 * 1024
 _IMAGES: Final = {b"\x89PNG\r\n": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif"}
@@ -118,6 +120,22 @@ def is_error(text: str) -> bool:
     if isinstance(status, str) and status.strip().lower() in {"error", "failed"}:
         return True
     return (value.get("success") is False or value.get("ok") is False) and bool(value.get("message"))
+
+
+def is_small(value: Any) -> bool:
+    """Whether reading this result takes too little time to hold up the event loop (64 KiB of it at most)."""
+    left, waiting = _SMALL, [value]
+    while waiting:
+        item = waiting.pop()
+        size = len(item) if isinstance(item, str | bytes | Mapping | list | tuple | set | frozenset) else 0
+        left -= _ITEM + (size if isinstance(item, str | bytes) else _ITEM * size)
+        if left < 0:
+            return False
+        if isinstance(item, Mapping):
+            waiting.extend((*item.keys(), *item.values()))
+        elif isinstance(item, list | tuple | set | frozenset):
+            waiting.extend(item)
+    return True
 
 
 def is_html(value: Any) -> bool:

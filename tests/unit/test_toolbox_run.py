@@ -4,6 +4,7 @@ import asyncio
 import datetime
 import json
 import sys
+import threading
 import types
 from base64 import b64encode
 
@@ -317,6 +318,31 @@ async def test_a_result_without_words_is_a_failure_and_no_crash(result, recent):
     output = await call(box(entry("t", Tool(result)), helpers=helpers))
     assert not output.ok
     assert "error" in json.loads(output.text)
+
+
+class Witness:
+    """Remembers in which thread it was put into words."""
+
+    def __init__(self):
+        self.threads = []
+
+    def __str__(self):
+        self.threads.append(threading.get_ident())
+        return "seen"
+
+
+@pytest.mark.parametrize(
+    ("filling", "apart"),
+    [(["x"], False), (["x" * 100_000], True), (list(range(10_000)), True), ([{"a": "x" * 70_000}], True)],
+)
+async def test_large_results_are_read_beside_the_event_loop(filling, apart):
+    witness = Witness()
+    assert "seen" in (await answer_of([*filling, witness])).text
+    assert (threading.get_ident() not in witness.threads) is apart
+
+
+async def test_a_large_result_that_says_it_failed_did():
+    assert not (await answer_of({"error": "x" * 100_000})).ok
 
 
 async def test_an_endless_generator_is_cut_off():
