@@ -8,7 +8,7 @@ BUNDLE := dist/openrouter_pipe.py
 PACKAGES := -p openrouter_pipe.ports -p openrouter_pipe.domain -p openrouter_pipe.adapters -p openrouter_pipe.composition
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench bench-report profile soak bundle wheel webui test-webui docs format clean
+.PHONY: help setup run test check bench chaos bench-report profile soak bundle wheel webui test-webui docs format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ profile: $(BUNDLE) ## Write a flame graph of the hot path
 
 soak: $(VENV)/.installed ## Mixed traffic and faults for 30 minutes (SOAK_SECONDS=60 for less)
 	@$(BIN)/python tests/benchmarks/soak.py
+
+chaos: $(VENV)/.installed ## Kill, stop and freeze workers, Redis and PostgreSQL under load (75 s; SEED=n repeats one)
+	@$(BIN)/python tests/integration/chaos_redis.py $(if $(SEED),--seed $(SEED))
 
 wheel: $(VENV)/.installed ## Build the wheel into dist/
 	@$(BIN)/python -m build --wheel --outdir dist . >/dev/null && ls dist/*.whl

@@ -42,6 +42,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_simulate(commands.add_parser("simulate", help="serve a local, simulated OpenRouter"))
     _add_bundle(commands.add_parser("bundle", help="write the one-file function for Open WebUI"))
     _add_valves(commands.add_parser("valves", help="print, write or check the table of settings"))
+    _add_costs(commands.add_parser("costs", help="add up the costs that the pipe exports to Redis"))
+    _add_metrics(commands.add_parser("metrics", help="serve the workers' metrics on the loopback interface"))
     _add_rotate_key(commands.add_parser("rotate-key", help="encrypt stored artifacts anew with the present key"))
     return parser
 
@@ -93,6 +95,24 @@ def _add_valves(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--write", type=Path, metavar="FILE", help="write the table")
     group.add_argument("--check", type=Path, metavar="FILE", help="exit with 1 when the file differs from the table")
     parser.set_defaults(command=_valves)
+
+
+def _add_costs(parser: argparse.ArgumentParser) -> None:
+    from openrouter_pipe.composition import costs
+
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = costs.DESCRIPTION
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_const", const="json", dest="form", help="one JSON object a line")
+    form.add_argument("--csv", action="store_const", const="csv", dest="form", help="for a spreadsheet")
+    parser.add_argument("--pipe-id", help="only this pipe (default: all of them)")
+    parser.set_defaults(command=_costs, form="table")
+
+
+def _add_metrics(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dir", type=Path, help="the workers' folder (default: OPENROUTER_PIPE_METRICS_DIR)")
+    parser.add_argument("--port", type=int, default=9464, help="port, 0 for any free one (default: %(default)s)")
+    parser.set_defaults(command=_metrics)
 
 
 def _add_rotate_key(parser: argparse.ArgumentParser) -> None:
@@ -191,6 +211,26 @@ def _valves(options: argparse.Namespace) -> int:
         return 1
     sys.stdout.write(document)
     return 0
+
+
+def _costs(options: argparse.Namespace) -> int:
+    import os
+
+    from openrouter_pipe.composition.costs import run_costs
+
+    return run_costs(os.environ, form=options.form, pipe_id=options.pipe_id)
+
+
+def _metrics(options: argparse.Namespace) -> int:
+    import os
+
+    from openrouter_pipe.composition.metrics import FOLDER_VARIABLE, serve
+
+    folder = options.dir or Path(os.environ.get(FOLDER_VARIABLE, ""))
+    if folder == Path():
+        _complain(f"--dir is missing, and {FOLDER_VARIABLE} is not set")
+        return 2
+    return serve(folder, options.port)
 
 
 def _rotate_key(options: argparse.Namespace) -> int:

@@ -26,7 +26,7 @@ from openrouter_pipe.ports.items import ItemCodec
 from openrouter_pipe.ports.provider import ResponsesProvider
 from openrouter_pipe.ports.runtime import Clock, Ids, Randomness
 from openrouter_pipe.ports.settings import Settings
-from openrouter_pipe.ports.telemetry import Metrics
+from openrouter_pipe.ports.telemetry import CostSink, Metrics
 
 
 class CoreContainer(containers.DeclarativeContainer):
@@ -40,6 +40,7 @@ class CoreContainer(containers.DeclarativeContainer):
     ids: providers.Dependency[Ids] = providers.Dependency()
     randomness: providers.Dependency[Randomness] = providers.Dependency()
     metrics: providers.Dependency[Metrics] = providers.Dependency()
+    costs: providers.Dependency[CostSink | None] = providers.Dependency(default=providers.Object(None))
     policies: providers.Dependency[Callable[[Settings], TurnPolicies]] = providers.Dependency()
 
     admission = providers.Singleton(Admission)
@@ -60,4 +61,5 @@ class CoreContainer(containers.DeclarativeContainer):
         randomness=randomness,
         policies=policies,
         metrics=metrics,
+        costs=costs,
     )

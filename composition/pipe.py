@@ -7,18 +7,17 @@ the first request. Importing and constructing do no I/O and start nothing.
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import os
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, cast, runtime_checkable
 
 import httpx
 from dependency_injector import containers, providers
 
-from openrouter_pipe.adapters.memory.telemetry import NullMetrics
 from openrouter_pipe.adapters.observability.chat import LoggedChat
 from openrouter_pipe.adapters.observability.console import PipeLogging
+from openrouter_pipe.adapters.observability.prometheus import PrometheusMetrics
 from openrouter_pipe.adapters.openrouter import (
     HttpClients,
     OpenRouterCatalog,
@@ -26,10 +25,11 @@ from openrouter_pipe.adapters.openrouter import (
     OpenRouterProvider,
 )
 from openrouter_pipe.adapters.openwebui import make_pipe_class
-from openrouter_pipe.adapters.sql import SqlArtifactStore
 from openrouter_pipe.adapters.system import SystemClock, SystemIds, SystemRandomness
 from openrouter_pipe.composition.core import CoreContainer
-from openrouter_pipe.composition.policies import log_redaction, turn_policies
+from openrouter_pipe.composition.metrics import make_metrics
+from openrouter_pipe.composition.policies import log_redaction
+from openrouter_pipe.composition.redis import RedisPolicies, artifact_store, cost_sink
 from openrouter_pipe.composition.served import LatestSettings, ServedChat
 from openrouter_pipe.composition.supervisor import Supervisor, Worker
 from openrouter_pipe.domain.admission import Admission
@@ -40,7 +40,7 @@ from openrouter_pipe.ports.artifacts import ArtifactStore
 from openrouter_pipe.ports.chat import ChatService
 from openrouter_pipe.ports.runtime import Clock, Ids
 from openrouter_pipe.ports.settings import Settings
-from openrouter_pipe.ports.telemetry import Metrics
+from openrouter_pipe.ports.telemetry import CostSink, Metrics
 
 _log: Final = logging.getLogger(__name__)
 _LONGEST_STEP: Final = 2.5
@@ -59,13 +59,14 @@ class PipeContainer(containers.DeclarativeContainer):
     clock = providers.Singleton(SystemClock)
     ids = providers.Singleton(SystemIds)
     randomness = providers.Singleton(SystemRandomness)
-    metrics: providers.Singleton[Metrics] = providers.Singleton(NullMetrics)
+    metrics: providers.Singleton[Metrics] = providers.Singleton(make_metrics, environment, pipe_id)
     codec = providers.Singleton(OpenRouterItemCodec)
     clients = providers.Singleton(HttpClients, transport_factory=transport_factory)
     provider = providers.Singleton(OpenRouterProvider, clients)
     catalog_source = providers.Singleton(OpenRouterCatalog, clients)
-    store: providers.Singleton[ArtifactStore] = providers.Singleton(SqlArtifactStore, environment)
-    policies = providers.Factory(functools.partial, turn_policies, pipe_id=pipe_id)
+    store: providers.Singleton[ArtifactStore] = providers.Singleton(artifact_store, environment, pipe_id, metrics)
+    costs: providers.Singleton[CostSink | None] = providers.Singleton(cost_sink, environment, pipe_id)
+    policies = providers.Singleton(RedisPolicies, environment, pipe_id)
 
     core = providers.Container(
         CoreContainer,
@@ -77,6 +78,7 @@ class PipeContainer(containers.DeclarativeContainer):
         ids=ids,
         randomness=randomness,
         metrics=metrics,
+        costs=costs,
         policies=policies,
     )
     admission: providers.Provider[Admission] = core.admission
@@ -121,7 +123,14 @@ class PipeServices:
             _ended("the catalogue", container.catalog().close()),
             _ended("the connections", container.clients().aclose()),
             *([_ended("the store", store.aclose())] if isinstance(store := container.store(), _Closable) else []),
+            *(
+                [_ended("the costs", costs.aclose())]
+                if isinstance(costs := cast("object", container.costs()), _Closable)
+                else []
+            ),
         )
+        if isinstance(metrics := container.metrics(), PrometheusMetrics):
+            await asyncio.to_thread(metrics.close)
         container.logged().close()
 
 
