@@ -116,7 +116,7 @@ class HostToolbox:
         in_chat = bool(metadata.get("chat_id") and metadata.get("message_id"))
         asks = event_call if callable(event_call) and in_chat and metadata.get("session_id") else None
         registry = read_registry(tools, metadata, direct=asks is not None)
-        chosen = offered(registry, body)
+        chosen = offered(registry, body, lists=bool(metadata.get("tools")))
         if not chosen:
             return None
         emits = event_emitter if callable(event_emitter) and in_chat else None

@@ -6,7 +6,8 @@ Three sources, in this order:
   direct tool servers in one of the two. Entries hold live objects; they are read, never copied, logged or kept.
 - of these the host offers what it lists in ``body["tools"]``. A filter may have taken something off that list, and tool
   search leaves large tools out of it on purpose, so a tool that is not listed is not offered. It can still be reached
-  through the host's own ``call_tool``.
+  through the host's own ``call_tool``. A host that resolves no tools into its metadata
+  makes no list either; there everything in the registry is offered.
 - ``body["extra_tools"]``, a key by which filters add to the request: an entry of the registry's shape (with a callable)
   is a tool of its own, a plain function spec replaces what the registry says about the tool of that name. A plain spec
   without such a tool is left out because nobody could run it. Tools that the provider runs are `provider_tools`.
@@ -89,8 +90,13 @@ def read_registry(tools: Any, metadata: Mapping[str, Any], *, direct: bool) -> d
     return entries
 
 
-def offered(entries: Mapping[str, Entry], body: Mapping[str, Any]) -> list[Entry]:
-    """What of the registry the host wants the model to see, then what filters add."""
+def offered(entries: Mapping[str, Entry], body: Mapping[str, Any], *, lists: bool = True) -> list[Entry]:
+    """What of the registry the host wants the model to see, then what filters add.
+
+    ``lists``: no list means that nothing is to be seen; else that the host makes none.
+    """
+    if not lists and "tools" not in body:
+        return [*entries.values(), *_extra(entries, body)]
     listed = {name for spec in _list(body.get("tools")) if (name := _text(_function(spec).get("name")))}
     chosen = [entry for name, entry in entries.items() if name in listed or entry.function in listed]
     return [*chosen, *_extra(entries, body)]

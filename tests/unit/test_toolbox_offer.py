@@ -126,6 +126,12 @@ def test_what_the_host_does_not_list_is_not_offered():
     assert offer_recent(tools, {"messages": []}) is None
 
 
+def test_without_a_list_the_registry_is_what_is_offered():
+    tools = {**local("py"), **local("clock", type="builtin")}
+    found = HostToolbox.from_call(tools, metadata("native"), {"messages": []}, browser, helpers=HostHelpers())
+    assert names(found) == [("local", "py"), ("builtin", "clock")]
+
+
 def test_a_renamed_tool_of_the_old_host_is_offered_under_its_unique_name():
     tools = {"kit_py": {"callable": answer, "spec": spec("py")}}
     assert names(offer_recent(tools, listed("py"))) == [("local", "kit_py")]
