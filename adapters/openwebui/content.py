@@ -76,6 +76,8 @@ def _part(block: Any) -> Part | None:
         case "text" | "input_text" | "output_text" if isinstance(block.get("text"), str):
             cache = block.get("cache_control")
             return TextPart(block["text"], cache if isinstance(cache, dict) else None)
+        case "text" | "input_text" | "output_text":
+            return TextPart(str(block["text"])) if isinstance(block.get("text"), int | float) else None
         case "image_url" | "input_image":
             return _image(block)
         case "input_audio" | "audio":

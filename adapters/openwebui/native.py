@@ -71,7 +71,9 @@ class NativeItems:
         self._own_tools = own_tools
         self._slots: list[_Slot] = []
         self._running: dict[str, ToolStarted] = {}
-        self._called: set[str] = set()
+        self._called: dict[str, str] = {}
+        """Call ids of the model to those shown: the host takes an equal id for the same call and overwrites it."""
+        self._calls = 0
         self._usage: Usage | None = None
 
     def lines(self, event: ChatEvent) -> Iterator[str]:
@@ -198,12 +200,15 @@ class NativeItems:
     def _add_call(self, index: int, call: FunctionCallItem) -> Iterator[str]:
         if self._at((index, 0), "function_call"):
             return
-        self._called.add(call.call_id)
+        used = self._called.get(call.call_id)
+        if used is not None:
+            self._calls += 1
+        self._called[call.call_id] = call.call_id if used is None else f"{call.call_id}_{self._calls + 1}"
         slot = self._insert((index, 0), "function_call", "fc_")
         item = {
             **self._base(slot),
             "status": "completed",
-            "call_id": call.call_id,
+            "call_id": self._called[call.call_id],
             "name": call.name,
             "arguments": call.arguments,
         }
@@ -215,7 +220,7 @@ class NativeItems:
         item: dict[str, Any] = {
             **self._base(slot),
             "status": "completed" if output.ok else "failed",
-            "call_id": call.call_id,
+            "call_id": self._called.get(call.call_id, call.call_id),
             "output": [{"type": "input_text", "text": output.text}],
         }
         if output.files:

@@ -8,6 +8,7 @@ import re
 import sys
 from pathlib import Path
 
+import attrs
 import pytest
 
 from openrouter_pipe.adapters.openwebui import make_pipe_class
@@ -179,6 +180,24 @@ async def test_tools_of_ours_are_shown_and_never_left_to_the_host():
     assert stored.output[2]["output"] == [{"type": "input_text", "text": OUTPUT.text}]
     assert stored.output[2]["files"] == [{"type": "image", "url": "/f/1", "name": "one"}]
     assert stored.output[2]["embeds"] == ["<p>x</p>"]
+
+
+async def test_a_call_id_used_again_in_a_later_round_keeps_both_cards():
+    again = FunctionCallItem(CALL.call_id, CALL.name, '{"n": 2}')
+    second = attrs.evolve(OUTPUT, text="second", files=(), embeds=())
+    events = (
+        ToolStarted(0, CALL),
+        ToolFinished(1, CALL, OUTPUT),
+        ToolStarted(2, again),
+        ToolFinished(3, again, second),
+    )
+    stored = await Case(True, (*events, Completed())).host.chat()
+    calls = [item for item in stored.output if item["type"] == "function_call"]
+    outputs = [item for item in stored.output if item["type"] == "function_call_output"]
+    assert [item["arguments"] for item in calls] == [CALL.arguments, again.arguments]
+    assert [item["output"][0]["text"] for item in outputs] == [OUTPUT.text, "second"]
+    assert [item["call_id"] for item in calls] == [item["call_id"] for item in outputs] == ["call_1", "call_1_2"]
+    assert stored.opened_calls == []
 
 
 async def test_tool_cards_stand_on_their_own_lines_and_are_escaped():

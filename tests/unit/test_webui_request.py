@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from openrouter_pipe.adapters.openwebui.content import read_parts
 from openrouter_pipe.adapters.openwebui.host import Host, detect, function_id
 from openrouter_pipe.adapters.openwebui.request import (
     HostCall,
@@ -227,3 +228,16 @@ def test_the_functions_id_on_every_version(module, model, expected):
 )
 def test_the_hosts_prefix_is_only_what_the_host_put_there(model, function, expected):
     assert model_prefix(model, function) == expected
+
+
+@pytest.mark.parametrize(
+    ("block", "parts"),
+    [
+        ({"type": "text"}, ()),
+        ({"type": "text", "text": None}, ()),
+        ({"type": "input_text", "text": 7}, (TextPart("7"),)),
+        ({"type": "text", "text": ["x"]}, ()),
+    ],
+)
+def test_a_text_block_without_usable_text_is_corrected_or_dropped(block, parts):
+    assert read_parts([block]) == parts
