@@ -8,7 +8,7 @@ from typing import Final
 
 from openrouter_pipe.domain import usage as usages
 from openrouter_pipe.domain.errors.classify import classify, counts_as_failure
-from openrouter_pipe.domain.errors.situations import interrupted, loops_reached
+from openrouter_pipe.domain.errors.situations import loops_reached
 from openrouter_pipe.domain.policies import TurnPolicies
 from openrouter_pipe.domain.streaming.reducer import TurnReducer
 from openrouter_pipe.domain.streaming.stage import told
@@ -100,7 +100,7 @@ class Ending:
         if counts_as_failure(fault):
             self._services.breakers.failure(self._key, self._policies.breaker)
         subject = self._failures.subject
-        report = interrupted(fault, subject) if seen else classify(fault, subject)
+        report = classify(fault, subject, partial=seen)
         last = self._failures.failed(report, fault, partial=seen, usage=usage)
         markers = ""
         if seen and not self._is_task:

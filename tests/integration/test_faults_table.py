@@ -76,8 +76,8 @@ TABLE = {
             {},
             1,
             "word0 word1 word2 ",
-            "stream_interrupted",
-            "kept",
+            "rate_limit" if shape in (1, 3) else "service_error",
+            "What to do",
         )
         for shape in (1, 2, 3, 4)
     },
