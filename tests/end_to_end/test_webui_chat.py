@@ -112,7 +112,8 @@ async def test_stop_keeps_the_text_and_closes_the_stream_upstream(tab: WebUITab,
 
 
 async def test_three_chats_at_once_do_not_mix(tab: WebUITab) -> None:
-    turns = await asyncio.gather(*(tab.send(ECHO, f"[[sim: speed=50]] chat number {n}") for n in range(3)))
+    # One after another is quick enough for the answers to overlap; 0.6.28 refuses chats that are made at the same moment.
+    turns = [await tab.send(ECHO, f"[[sim: speed=50]] chat number {n}") for n in range(3)]
     for turn in turns:
         await tab.finished(turn)
     for n, turn in enumerate(turns):
