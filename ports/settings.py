@@ -420,9 +420,15 @@ class Settings:
     BREAKER_HISTORY_SIZE: int = _int(5, 1, 200, "Failures remembered per breaker.")
 
     # Streaming
-    SSE_WORKERS_PER_REQUEST: int = _int(4, 1, 8, "Decoders of one stream (large events).")
-    STREAMING_CHUNK_QUEUE_MAXSIZE: int = _int(0, 0, None, "Raw events buffered; 0 = unbounded.")
-    STREAMING_EVENT_QUEUE_MAXSIZE: int = _int(0, 0, None, "Decoded events buffered; 0 = unbounded.")
+    SSE_WORKERS_PER_REQUEST: int = _int(
+        4, 1, 8, "Kept for compatibility; without effect, since events are decoded where they are read."
+    )
+    STREAMING_CHUNK_QUEUE_MAXSIZE: int = _int(
+        0, 0, None, "Kept for compatibility; without effect, since there is no such queue."
+    )
+    STREAMING_EVENT_QUEUE_MAXSIZE: int = _int(
+        0, 0, None, "Kept for compatibility; without effect, since there is no such queue."
+    )
     STREAMING_EVENT_QUEUE_WARN_SIZE: int = _int(1000, 100, None, "Backlog of events that logs a warning.")
     STREAMING_DELTA_CHAR_LIMIT: int = _int(256, 0, None, "Characters merged into one update under load; 0 = off.")
     STREAMING_IDLE_FLUSH_MS: int = _int(30, 0, None, "Longest time in milliseconds that text is held back.")

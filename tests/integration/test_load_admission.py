@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
-import statistics
 import time
 import tracemalloc
 from collections import Counter
@@ -129,8 +128,7 @@ async def test_thirteen_hundred_at_once(house, capsys):
     assert len(refused) == TURNS - RUNNING - WAITING
     assert {(outcome.last.code, outcome.last.status) for outcome in refused} == {("server_busy", 503)}
     assert all("The server is busy" in outcome.last.text for outcome in refused)
-    # The median, and not the slowest: on a busy machine the one process may be paused for longer than that.
-    assert statistics.median(outcome.seconds for outcome in refused) < 0.1
+    assert max(outcome.seconds for outcome in refused) < 0.1
     assert house.most_running == RUNNING
     assert house.most_streams <= RUNNING
     assert house.most_waiting == WAITING
