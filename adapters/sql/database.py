@@ -265,19 +265,19 @@ def _open(location: Location, deadline: float) -> AsyncEngine:
         raise ArtifactStoreError(f"the database driver {error.name!r} is not installed") from None
     if location.is_sqlite:
         event.listen(
-            engine.sync_engine, "connect", functools.partial(_prepare_sqlite, location.allow_wal, _busy_ms(deadline))
+            engine.sync_engine, "connect", functools.partial(_prepare_sqlite, location.wal, _busy_ms(deadline))
         )
     return engine
 
 
-def _prepare_sqlite(allow_wal: bool, busy_ms: int, connection: Any, _record: object) -> None:
+def _prepare_sqlite(wal: bool, busy_ms: int, connection: Any, _record: object) -> None:
     """Readers and the one writer do not block each other in WAL mode; it is a property of the file, set once."""
     cursor = connection.cursor()
     try:
         cursor.execute(f"PRAGMA busy_timeout={_HASTY_TIMEOUT_MS}")
         cursor.execute("PRAGMA journal_mode")
         mode = cursor.fetchone()
-        if allow_wal and mode and mode[0] != "wal":
+        if wal and mode and mode[0] != "wal":
             cursor.execute("PRAGMA journal_mode=WAL")
     except sqlite3.Error:
         pass  # read-only, or in use by somebody who will not let us switch: slower, not wrong

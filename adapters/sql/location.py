@@ -19,11 +19,16 @@ _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg"}
 
 @frozen
 class Location:
-    """A database: address with the asynchronous driver's name, schema (None = default), and whether SQLite may use WAL."""
+    """A database: address with the asynchronous driver's name, schema (None = default), and whether SQLite is to use WAL.
+
+    ``wal`` False leaves the journal as the host has it: one that runs without WAL (Open WebUI up to 0.8 by default)
+    asks for the rollback journal with every connection it opens, and gets "database is locked" while anybody else
+    has the file open in WAL mode.
+    """
 
     url: URL = field(repr=False)
     schema: str | None = None
-    allow_wal: bool = True
+    wal: bool = False
 
     @property
     def is_sqlite(self) -> bool:
@@ -53,7 +58,7 @@ def locate(environment: Mapping[str, str]) -> Location:
     return Location(
         url=url.set(drivername=_DRIVERS[family]),
         schema=environment.get("DATABASE_SCHEMA") or None,
-        allow_wal=environment.get("DATABASE_ENABLE_SQLITE_WAL", "").strip().lower() != "false",
+        wal=environment.get("DATABASE_ENABLE_SQLITE_WAL", "").strip().lower() == "true",
     )
 
 

@@ -219,19 +219,31 @@ def test_the_hosts_rules_find_the_database(environment: dict[str, str], address:
 
 
 def test_schema_and_wal_follow_the_environment() -> None:
-    found = locate({"DATA_DIR": "/d", "DATABASE_SCHEMA": "s", "DATABASE_ENABLE_SQLITE_WAL": "False"})
-    assert (found.schema, found.allow_wal) == ("s", False)
+    found = locate({"DATA_DIR": "/d", "DATABASE_SCHEMA": "s", "DATABASE_ENABLE_SQLITE_WAL": "True"})
+    assert (found.schema, found.wal) == ("s", True)
+    assert not locate({"DATA_DIR": "/d"}).wal
     assert "p4ss" not in repr(locate({"DATABASE_URL": "postgresql://u:p4ss@h/d"}))
 
 
-async def test_sqlite_is_switched_to_wal_unless_forbidden(tmp_path: Path) -> None:
-    for value, mode in (("false", "delete"), ("true", "wal")):
-        store = SqlArtifactStore({"DATA_DIR": str(tmp_path), "DATABASE_ENABLE_SQLITE_WAL": value})
+async def test_sqlite_is_switched_to_wal_only_when_the_host_is(tmp_path: Path) -> None:
+    for setting, mode in (({}, "delete"), ({"DATABASE_ENABLE_SQLITE_WAL": "true"}, "wal")):
+        store = SqlArtifactStore({"DATA_DIR": str(tmp_path), **setting})
         await store.save(artifacts(1), policy())
         connection = sqlite3.connect(tmp_path / "webui.db")
         assert connection.execute("PRAGMA journal_mode").fetchone() == (mode,)
         connection.close()
         await store.aclose()
+
+
+async def test_a_host_without_wal_opens_connections_while_we_have_ours(tmp_path: Path) -> None:
+    """Open WebUI up to 0.8 asks for the rollback journal with every new connection; refused, it takes users for unknown."""
+    store = SqlArtifactStore({"DATA_DIR": str(tmp_path)})
+    await store.save(artifacts(1), policy())
+    for _ in range(3):
+        host = sqlite3.connect(tmp_path / "webui.db", timeout=0.5)
+        host.execute("PRAGMA journal_mode=DELETE")  # "database is locked" would be raised here
+        host.close()
+    await store.aclose()
 
 
 async def test_a_schema_of_its_own_on_postgres() -> None:
