@@ -1,0 +1,1 @@
+"""Session-log archives on a local disk."""

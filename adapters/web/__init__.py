@@ -1,0 +1,4 @@
+"""Guarded downloads: whatever is fetched from an address that a user, a model or a catalogue named.
+
+Here: connections that go only where the policy of `ports.files` allows. Not here: the judgement itself (`domain.media`).
+"""
