@@ -40,8 +40,12 @@ EXCLUDES = (
     "unstructured",
 )
 
+# 0.12.4 makes its tables in PostgreSQL with psycopg2, which it lists under its extra "postgres"; its images have it.
 # 0.6.28 imports bs4 but got it only as a dependency of the excluded `unstructured`.
-EXTRA_REQUIREMENTS: dict[str, tuple[str, ...]] = {OLDEST_VERSION: ("beautifulsoup4",)}
+EXTRA_REQUIREMENTS: dict[str, tuple[str, ...]] = {
+    MAIN_VERSION: ("psycopg2-binary",),
+    OLDEST_VERSION: ("beautifulsoup4",),
+}
 
 
 class SetupError(Exception):
