@@ -22,6 +22,7 @@ from openrouter_pipe.domain.policies import TurnPolicies
 from openrouter_pipe.domain.tools.orchestration import ToolOrchestrator
 from openrouter_pipe.ports.artifacts import ArtifactStore
 from openrouter_pipe.ports.catalog import CatalogSource
+from openrouter_pipe.ports.files import RemoteFetcher
 from openrouter_pipe.ports.items import ItemCodec
 from openrouter_pipe.ports.provider import ResponsesProvider
 from openrouter_pipe.ports.runtime import Clock, Ids, Randomness
@@ -41,6 +42,7 @@ class CoreContainer(containers.DeclarativeContainer):
     randomness: providers.Dependency[Randomness] = providers.Dependency()
     metrics: providers.Dependency[Metrics] = providers.Dependency()
     costs: providers.Dependency[CostSink | None] = providers.Dependency(default=providers.Object(None))
+    fetcher: providers.Dependency[RemoteFetcher] = providers.Dependency()
     policies: providers.Dependency[Callable[[Settings], TurnPolicies]] = providers.Dependency()
 
     admission = providers.Singleton(Admission)
@@ -62,4 +64,5 @@ class CoreContainer(containers.DeclarativeContainer):
         policies=policies,
         metrics=metrics,
         costs=costs,
+        fetcher=fetcher,
     )

@@ -16,6 +16,7 @@ from dependency_injector import containers, providers
 
 from openrouter_pipe.adapters.memory import (
     CountingIds,
+    MemoryFetcher,
     MemoryMetrics,
     ScriptedCatalog,
     ScriptedProvider,
@@ -44,6 +45,7 @@ class InMemoryContainer(containers.DeclarativeContainer):
     ids = providers.Singleton(CountingIds)
     randomness = providers.Singleton(SteadyRandomness)
     metrics = providers.Singleton(MemoryMetrics)
+    fetcher = providers.Singleton(MemoryFetcher)
     policies = providers.Object(turn_policies)
 
     core = providers.Container(
@@ -56,6 +58,7 @@ class InMemoryContainer(containers.DeclarativeContainer):
         ids=ids,
         randomness=randomness,
         metrics=metrics,
+        fetcher=fetcher,
         policies=policies,
     )
     admission: providers.Provider[Admission] = core.admission

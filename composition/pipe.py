@@ -26,6 +26,7 @@ from openrouter_pipe.adapters.openrouter import (
 )
 from openrouter_pipe.adapters.openwebui import make_pipe_class
 from openrouter_pipe.adapters.system import SystemClock, SystemIds, SystemRandomness
+from openrouter_pipe.adapters.web import GuardedFetcher
 from openrouter_pipe.composition.core import CoreContainer
 from openrouter_pipe.composition.metrics import make_metrics
 from openrouter_pipe.composition.policies import log_redaction
@@ -36,6 +37,7 @@ from openrouter_pipe.domain.admission import Admission
 from openrouter_pipe.domain.breakers import Breakers
 from openrouter_pipe.domain.catalog.service import CatalogService
 from openrouter_pipe.domain.housekeeping import Housekeeping
+from openrouter_pipe.domain.media.addresses import OutboundGuard
 from openrouter_pipe.ports.artifacts import ArtifactStore
 from openrouter_pipe.ports.chat import ChatService
 from openrouter_pipe.ports.runtime import Clock, Ids
@@ -66,6 +68,7 @@ class PipeContainer(containers.DeclarativeContainer):
     catalog_source = providers.Singleton(OpenRouterCatalog, clients)
     store: providers.Singleton[ArtifactStore] = providers.Singleton(artifact_store, environment, pipe_id, metrics)
     costs: providers.Singleton[CostSink | None] = providers.Singleton(cost_sink, environment, pipe_id)
+    fetcher = providers.Singleton(GuardedFetcher, providers.Singleton(OutboundGuard), clock)
     policies = providers.Singleton(RedisPolicies, environment, pipe_id)
 
     core = providers.Container(
@@ -79,6 +82,7 @@ class PipeContainer(containers.DeclarativeContainer):
         randomness=randomness,
         metrics=metrics,
         costs=costs,
+        fetcher=fetcher,
         policies=policies,
     )
     admission: providers.Provider[Admission] = core.admission
@@ -122,6 +126,7 @@ class PipeServices:
         await asyncio.gather(
             _ended("the catalogue", container.catalog().close()),
             _ended("the connections", container.clients().aclose()),
+            _ended("the downloads", container.fetcher().aclose()),
             *([_ended("the store", store.aclose())] if isinstance(store := container.store(), _Closable) else []),
             *(
                 [_ended("the costs", costs.aclose())]

@@ -21,6 +21,7 @@ from openrouter_pipe.domain.redaction import Redactor
 from openrouter_pipe.domain.shaping.policy import ShapingPolicy
 from openrouter_pipe.domain.tools.policy import ToolPolicy
 from openrouter_pipe.ports.artifacts import StorePolicy
+from openrouter_pipe.ports.files import FetchPolicy
 from openrouter_pipe.ports.provider import Connection, Endpoint
 from openrouter_pipe.ports.settings import SETTINGS, Kind, Secret, Settings
 
@@ -85,6 +86,19 @@ def store_policy(settings: Settings, pipe_id: str) -> StorePolicy:
         compress=settings.ENABLE_LZ4_COMPRESSION,
         min_compress_bytes=settings.MIN_COMPRESS_BYTES,
         batch_size=settings.DB_BATCH_SIZE,
+    )
+
+
+def fetch_policy(settings: Settings) -> FetchPolicy:
+    """How files are downloaded; `attrs.evolve` it for another limit than REMOTE_FILE_MAX_SIZE_MB."""
+    hosts = settings.ALLOW_INSECURE_HTTP_HOSTS.split(",") if settings.ALLOW_INSECURE_HTTP else []
+    return FetchPolicy(
+        max_bytes=settings.REMOTE_FILE_MAX_SIZE_MB * 1024 * 1024,
+        guard_addresses=settings.ENABLE_SSRF_PROTECTION,
+        insecure_hosts=frozenset(host.strip().lower() for host in hosts if host.strip()),
+        max_retries=settings.REMOTE_DOWNLOAD_MAX_RETRIES,
+        first_retry_delay=settings.REMOTE_DOWNLOAD_INITIAL_RETRY_DELAY_SECONDS,
+        max_retry_time=settings.REMOTE_DOWNLOAD_MAX_RETRY_TIME_SECONDS,
     )
 
 

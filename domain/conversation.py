@@ -27,6 +27,7 @@ from openrouter_pipe.domain.turn.services import Services
 from openrouter_pipe.domain.turn.turn import Turn
 from openrouter_pipe.ports.artifacts import ArtifactStore
 from openrouter_pipe.ports.chat import ChatEvent, ChatRequest, Completed, Failed, ModelListing
+from openrouter_pipe.ports.files import RemoteFetcher
 from openrouter_pipe.ports.items import ItemCodec
 from openrouter_pipe.ports.provider import ResponsesProvider
 from openrouter_pipe.ports.runtime import Clock, Ids, Randomness
@@ -60,6 +61,7 @@ class Conversation:
         randomness: Randomness,
         policies: Callable[[Settings], TurnPolicies],
         metrics: Metrics,
+        fetcher: RemoteFetcher,
         costs: CostSink | None = None,
         tools: ToolOrchestrator | None = None,
     ) -> None:
@@ -77,6 +79,7 @@ class Conversation:
             metrics=metrics,
             tools=tools or ToolOrchestrator(clock, breakers),
             costs=costs,
+            fetcher=fetcher,
         )
 
     async def respond(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:

@@ -43,7 +43,12 @@ class FileStore(Protocol):
 
 @frozen
 class FetchPolicy:
-    """Rules for one download. Sizes in bytes, times in seconds."""
+    """Rules for one download. Sizes in bytes, times in seconds.
+
+    ``guard_addresses`` refuses whatever is not globally reachable. ``insecure_hosts`` are the names, in lower case, that may
+    be reached by http:// too. Retries begin only within ``max_retry_time`` after the start; ``max_time`` ends everything.
+    A server must send its headers within ``answer_time``, and ``least_bytes`` of the body in every ``answer_time``.
+    """
 
     max_bytes: int
     guard_addresses: bool = True
@@ -51,10 +56,55 @@ class FetchPolicy:
     max_retries: int = 3
     first_retry_delay: float = 5.0
     max_retry_time: float = 45.0
+    max_redirects: int = 5
+    max_time: float = 180.0
+    lookup_time: float = 5.0
+    connect_time: float = 10.0
+    answer_time: float = 15.0
+    least_bytes: int = 4096
+
+
+@frozen
+class WebTarget:
+    """A judged address: what to ask, of which host, by name. A judgement of the name's addresses is still to come.
+
+    ``host`` is what the certificate and the Host header say: a name in lower-case ASCII, or an address without brackets.
+    ``is_address`` tells them apart. ``path`` begins with a slash and carries the query.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    path: str = field(repr=False)
+    is_address: bool = False
+
+    @property
+    def authority(self) -> str:
+        """The Host header: brackets around IPv6, the port unless it is the scheme's own."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.scheme == "https" else 80) else f"{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The address in full, to resolve a redirect against; may carry secrets in its query."""
+        return f"{self.scheme}://{self.authority}{self.path}"
+
+
+class AddressGuard(Protocol):
+    """Which addresses may be fetched. Pure: nothing is looked up."""
+
+    def target(self, url: str, policy: FetchPolicy) -> WebTarget:
+        """Read and judge a URL; raises `FileAccessError` with a reason that can be shown."""
+
+    def admits(self, address: str, policy: FetchPolicy) -> bool:
+        """Whether a connection to this IP address, as a resolver spells it, may be made."""
 
 
 class RemoteFetcher(Protocol):
     """Guarded downloads (driven port)."""
 
     async def fetch(self, url: str, policy: FetchPolicy) -> FileBytes:
-        """Download; raises `FileAccessError` with a reason that can be shown."""
+        """Download; raises `FileAccessError` with a reason that can be shown.
+
+        The content type is what the server says, to be believed by nobody; the name comes from the server or the URL.
+        """

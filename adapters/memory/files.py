@@ -1,11 +1,10 @@
-"""Files and downloads without a disk or a network."""
+"""Files without a disk."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
 
-from openrouter_pipe.ports.files import FetchPolicy, FileAccessError, FileBytes, StoredFile
+from openrouter_pipe.ports.files import FileAccessError, FileBytes, StoredFile
 
 
 class MemoryFileStore:
@@ -32,21 +31,3 @@ class MemoryFileStore:
         if len(content.data) > max_bytes:
             raise FileAccessError(f"the file is larger than {max_bytes} bytes")
         return content
-
-
-class MemoryFetcher:
-    """`RemoteFetcher` over a mapping of address to bytes."""
-
-    def __init__(self, pages: Mapping[str, FileBytes] | None = None) -> None:
-        self.pages = dict(pages or {})
-        self.fetched: list[str] = []
-
-    async def fetch(self, url: str, policy: FetchPolicy) -> FileBytes:
-        """Answer from the mapping; raises `FileAccessError` for an unknown address or too many bytes."""
-        self.fetched.append(url)
-        page = self.pages.get(url)
-        if page is None:
-            raise FileAccessError("the address could not be fetched")
-        if len(page.data) > policy.max_bytes:
-            raise FileAccessError(f"the download is larger than {policy.max_bytes} bytes")
-        return page

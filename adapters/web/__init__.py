@@ -2,3 +2,7 @@
 
 Here: connections that go only where the policy of `ports.files` allows. Not here: the judgement itself (`domain.media`).
 """
+
+from openrouter_pipe.adapters.web.fetcher import GuardedFetcher
+
+__all__ = ["GuardedFetcher"]

@@ -12,6 +12,7 @@ from openrouter_pipe.domain.catalog.service import CatalogService
 from openrouter_pipe.domain.policies import TurnPolicies
 from openrouter_pipe.domain.tools.orchestration import ToolOrchestrator
 from openrouter_pipe.ports.artifacts import ArtifactStore
+from openrouter_pipe.ports.files import RemoteFetcher
 from openrouter_pipe.ports.items import ItemCodec
 from openrouter_pipe.ports.provider import ResponsesProvider
 from openrouter_pipe.ports.runtime import Clock, Ids, Randomness
@@ -35,4 +36,5 @@ class Services:
     policies: Callable[[Settings], TurnPolicies]
     metrics: Metrics
     tools: ToolOrchestrator
+    fetcher: RemoteFetcher
     costs: CostSink | None = None

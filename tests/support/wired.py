@@ -14,6 +14,7 @@ import httpx
 from openrouter_pipe.adapters.memory.artifacts import MemoryArtifactStore
 from openrouter_pipe.adapters.memory.runtime import CountingIds, ManualClock, SteadyRandomness
 from openrouter_pipe.adapters.memory.telemetry import MemoryCostSink, MemoryMetrics
+from openrouter_pipe.adapters.memory.web import MemoryFetcher
 from openrouter_pipe.adapters.openrouter import HttpClients, OpenRouterCatalog, OpenRouterItemCodec, OpenRouterProvider
 from openrouter_pipe.adapters.simulator.app import create_app
 from openrouter_pipe.adapters.simulator.config import SimulatorConfig
@@ -78,6 +79,7 @@ class Wired:
             randomness=SteadyRandomness(),
             policies=turn_policies,
             metrics=MemoryMetrics(),
+            fetcher=MemoryFetcher(),
             costs=self.costs,
             tools=ToolOrchestrator(self.clock, breakers),
         )

@@ -18,6 +18,7 @@ from openrouter_pipe.adapters.memory.provider import ScriptedCatalog, ScriptedPr
 from openrouter_pipe.adapters.memory.runtime import CountingIds, ManualClock, SteadyRandomness
 from openrouter_pipe.adapters.memory.telemetry import MemoryCostSink, MemoryMetrics
 from openrouter_pipe.adapters.memory.tools import MemoryToolbox
+from openrouter_pipe.adapters.memory.web import MemoryFetcher
 from openrouter_pipe.domain.admission import Admission, AdmissionPolicy
 from openrouter_pipe.domain.breakers import BreakerPolicy, Breakers
 from openrouter_pipe.domain.catalog.routing import EndpointPolicy
@@ -197,6 +198,7 @@ class House:
             SteadyRandomness(),
             lambda _: self.policies,
             self.metrics,
+            MemoryFetcher(),
             self.costs,
         )
 
@@ -836,6 +838,7 @@ def endless(house: House, *, silent: bool = False) -> Endless:
         SteadyRandomness(),
         lambda _: house.policies,
         house.metrics,
+        MemoryFetcher(),
     )
     assert services is not house.conversation
     return provider
