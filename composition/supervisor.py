@@ -78,20 +78,39 @@ class Supervisor:
     async def _keep(self, worker: Worker) -> None:
         failures = 0
         while True:
-            began = self._clock.monotonic()
+            began = self._time()
             try:
                 await worker.run()
+            except asyncio.CancelledError as error:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                failure: BaseException = error  # nobody asked for it: something within the worker was cancelled
             except Exception as error:  # noqa: BLE001 - the edge: a worker that fails runs again, whatever it was
-                failures = 1 if self._clock.monotonic() - began >= STEADY_SECONDS else failures + 1
-                delay = min(FIRST_DELAY * 2.0 ** min(failures - 1, _MOST_DOUBLINGS), LONGEST_DELAY)
-                _log.error(
-                    "%s failed (%s), failure %d in a row; it runs again in %.0f s",
-                    worker.name,
-                    type(error).__name__,
-                    failures,
-                    delay,
-                    exc_info=error,
-                )
+                failure = error
             else:
                 return
-            await self._clock.sleep(delay)
+            failures = 1 if self._time() - began >= STEADY_SECONDS else failures + 1
+            delay = min(FIRST_DELAY * 2.0 ** min(failures - 1, _MOST_DOUBLINGS), LONGEST_DELAY)
+            _log.error(
+                "%s failed (%s), failure %d in a row; it runs again in %.0f s",
+                worker.name,
+                type(failure).__name__,
+                failures,
+                delay,
+                exc_info=failure,
+            )
+            await self._pause(delay)
+
+    def _time(self) -> float:
+        """The clock's time; the event loop's while the clock fails. Mixing the two costs a delay of the wrong length."""
+        try:
+            return self._clock.monotonic()
+        except Exception:  # noqa: BLE001 - the same edge: without the time of day there is still work to do
+            return asyncio.get_running_loop().time()
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await self._clock.sleep(seconds)
+        except Exception:  # noqa: BLE001 - the same edge; without a pause a failing worker would take the whole loop
+            await asyncio.sleep(seconds)

@@ -4,6 +4,8 @@ import asyncio
 import contextvars
 import logging
 
+import pytest
+
 from openrouter_pipe.adapters.memory.runtime import ManualClock
 from openrouter_pipe.composition import supervisor
 from openrouter_pipe.composition.supervisor import Supervisor, Worker
@@ -184,3 +186,60 @@ def test_a_loop_that_is_gone_does_not_stop_the_next():
         asyncio.run(begin())
     assert worker.starts == 2
     asyncio.run(under.close())
+
+
+class Broken(ManualClock):
+    """A clock of which everything fails once the first worker has run."""
+
+    broken = False
+
+    def monotonic(self) -> float:
+        if self.broken:
+            raise RuntimeError("no time")
+        return super().monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        if self.broken:
+            raise RuntimeError("no sleep")
+        await super().sleep(seconds)
+
+
+@pytest.mark.parametrize("from_the_start", [True, False])
+async def test_a_clock_that_fails_ends_no_worker(from_the_start, monkeypatch):
+    monkeypatch.setattr(supervisor, "FIRST_DELAY", 0.001)
+    clock, worker = Broken(), Diligent(failures=3)
+    clock.broken = from_the_start
+
+    async def run() -> None:
+        clock.broken = True
+        await worker.run()
+
+    under = Supervisor(clock, Worker("w", run))
+    under.start()
+    async with asyncio.timeout(5):
+        while worker.starts < 4:
+            await asyncio.sleep(0.001)
+    assert under.running == 1
+    await under.close()
+    assert worker.ended == 1
+
+
+async def test_a_cancellation_that_nobody_asked_for_is_a_failure_like_any_other(caplog):
+    clock, worker = ManualClock(), Diligent()
+
+    async def run() -> None:
+        if worker.starts == 0:
+            worker.starts += 1
+            gone = asyncio.get_running_loop().create_future()
+            gone.cancel()
+            await gone
+        await worker.run()
+
+    under = Supervisor(clock, Worker("w", run))
+    under.start()
+    await settle()
+    assert "w failed (CancelledError)" in caplog.text
+    clock.advance(1)
+    await settle()
+    assert (worker.starts, under.running) == (2, 1)
+    await under.close()
