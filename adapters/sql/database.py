@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import logging
 import sqlite3
 import time
 import zlib
@@ -24,12 +25,16 @@ from sqlalchemy.schema import CreateIndex, CreateTable, Table
 from openrouter_pipe.adapters.sql import table as tables
 from openrouter_pipe.adapters.sql.location import Location, locate
 from openrouter_pipe.adapters.sql.own_loop import OwnLoop
+from openrouter_pipe.adapters.sql.quiet import connect as quiet_connection
 from openrouter_pipe.ports.artifacts import ArtifactStoreError
 
 _T = TypeVar("_T")
 
 DEADLINE: Final = 10.0
 """Seconds that one transaction may take, waiting for a connection and for locks included."""
+
+_LOG_NAME: Final = "openrouter-pipe"
+"""Part of the names of our engines' own loggers: SQLAlchemy would write every row that it reads to the log at DEBUG."""
 
 _BUSY_TIMEOUT_MS: Final = 5_000
 _HASTY_TIMEOUT_MS: Final = 200
@@ -249,9 +254,10 @@ def _busy_ms(deadline: float) -> int:
 
 
 def _open(location: Location, deadline: float) -> AsyncEngine:
-    options: dict[str, Any] = {"hide_parameters": True}
+    options: dict[str, Any] = {"hide_parameters": True, "logging_name": _LOG_NAME, "pool_logging_name": _LOG_NAME}
+    logging.getLogger(f"sqlalchemy.engine.Engine.{_LOG_NAME}").setLevel(logging.WARNING)
     if location.is_sqlite:
-        options["connect_args"] = {"timeout": _busy_ms(deadline) / 1000}
+        options["connect_args"] = {"timeout": _busy_ms(deadline) / 1000, "async_creator_fn": quiet_connection}
         if location.url.database and location.url.database != ":memory:":
             options |= {"pool_size": 4, "max_overflow": 4, "pool_timeout": deadline}
     else:

@@ -1,0 +1,44 @@
+"""Connections to SQLite that keep what they carry out of the log.
+
+The driver writes every statement with its parameters to the host's log wherever that shows DEBUG: conversations, and with
+plain rows all of them. The host's loggers are the host's business; so our connections give theirs nothing to tell.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import aiosqlite
+
+
+class _Unspoken:
+    """A call that does not tell its arguments."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self._call = call
+
+    def __call__(self) -> Any:
+        return self._call()
+
+    def __repr__(self) -> str:
+        return "<a statement of openrouter-pipe>"
+
+
+class QuietConnection(aiosqlite.Connection):
+    """A connection of the driver whose work has no name. Everything that it does passes through this one method."""
+
+    async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return await super()._execute(_Unspoken(partial(fn, *args, **kwargs)))  # type: ignore[no-untyped-call]
+
+
+def connect(database: str, **options: Any) -> QuietConnection:
+    """A connection for SQLAlchemy to await; ``options`` are those of `sqlite3.connect`."""
+    connection = QuietConnection(partial(sqlite3.connect, database, **options), iter_chunk_size=64)
+    # Before version 0.22 a connection was its thread, now it has one. Neither may keep the host's process alive.
+    getattr(connection, "_thread", connection).daemon = True
+    return connection
