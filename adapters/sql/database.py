@@ -12,7 +12,7 @@ import logging
 import sqlite3
 import time
 import zlib
-from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import TableClause, column, event, inspect, text
@@ -25,7 +25,6 @@ from sqlalchemy.schema import CreateIndex, CreateTable, Table
 from openrouter_pipe.adapters.sql import table as tables
 from openrouter_pipe.adapters.sql.location import Location, locate
 from openrouter_pipe.adapters.sql.own_loop import OwnLoop
-from openrouter_pipe.adapters.sql.quiet import connect as quiet_connection
 from openrouter_pipe.ports.artifacts import ArtifactStoreError
 
 _T = TypeVar("_T")
@@ -257,7 +256,7 @@ def _open(location: Location, deadline: float) -> AsyncEngine:
     options: dict[str, Any] = {"hide_parameters": True, "logging_name": _LOG_NAME, "pool_logging_name": _LOG_NAME}
     logging.getLogger(f"sqlalchemy.engine.Engine.{_LOG_NAME}").setLevel(logging.WARNING)
     if location.is_sqlite:
-        options["connect_args"] = {"timeout": _busy_ms(deadline) / 1000, "async_creator_fn": quiet_connection}
+        options["connect_args"] = {"timeout": _busy_ms(deadline) / 1000, "async_creator_fn": _sqlite_driver()}
         if location.url.database and location.url.database != ":memory:":
             options |= {"pool_size": 4, "max_overflow": 4, "pool_timeout": deadline}
     else:
@@ -265,15 +264,29 @@ def _open(location: Location, deadline: float) -> AsyncEngine:
         options["connect_args"] = {"connect_timeout": max(2, int(deadline / 2)), "prepare_threshold": None}
         options |= {"pool_size": 5, "max_overflow": 10, "pool_timeout": deadline, "pool_recycle": 3600}
         options["pool_pre_ping"] = True
-    try:
+    with _driver():
         engine = create_async_engine(location.url, **options)
-    except ImportError as error:
-        raise ArtifactStoreError(f"the database driver {error.name!r} is not installed") from None
     if location.is_sqlite:
         event.listen(
             engine.sync_engine, "connect", functools.partial(_prepare_sqlite, location.wal, _busy_ms(deadline))
         )
     return engine
+
+
+def _sqlite_driver() -> Callable[..., Any]:
+    """What opens a connection; imported where it is needed, a host with PostgreSQL may be without it."""
+    with _driver():
+        from openrouter_pipe.adapters.sql.quiet import quiet_connection
+
+    return quiet_connection
+
+
+@contextlib.contextmanager
+def _driver() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise ArtifactStoreError(f"the database driver {error.name!r} is not installed") from None
 
 
 def _prepare_sqlite(wal: bool, busy_ms: int, connection: Any, _record: object) -> None:

@@ -36,9 +36,10 @@ class QuietConnection(aiosqlite.Connection):
         return await super()._execute(_Unspoken(partial(fn, *args, **kwargs)))  # type: ignore[no-untyped-call]
 
 
-def connect(database: str, **options: Any) -> QuietConnection:
+def quiet_connection(database: str, **options: Any) -> QuietConnection:
     """A connection for SQLAlchemy to await; ``options`` are those of `sqlite3.connect`."""
     connection = QuietConnection(partial(sqlite3.connect, database, **options), iter_chunk_size=64)
     # Before version 0.22 a connection was its thread, now it has one. Neither may keep the host's process alive.
-    getattr(connection, "_thread", connection).daemon = True
+    thread: Any = getattr(connection, "_thread", connection)
+    thread.daemon = True
     return connection

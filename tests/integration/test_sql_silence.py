@@ -14,7 +14,7 @@ import pytest
 from attrs import evolve
 
 from openrouter_pipe.adapters.sql import SqlArtifactStore, rotate
-from openrouter_pipe.ports.artifacts import Artifact, StorePolicy
+from openrouter_pipe.ports.artifacts import Artifact, ArtifactStoreError, StorePolicy
 from openrouter_pipe.ports.settings import Secret
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
@@ -71,4 +71,15 @@ async def test_the_drivers_threads_do_not_keep_a_process_alive(tmp_path: Path) -
     ours = [thread for thread in set(threading.enumerate()) - before if not thread.name.startswith("asyncio")]
     assert len(ours) >= 2
     assert all(thread.daemon for thread in ours)
+    await store.aclose()
+
+
+async def test_a_missing_driver_costs_the_memory_and_not_the_pipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "openrouter_pipe.adapters.sql.quiet", raising=False)
+    monkeypatch.setitem(sys.modules, "aiosqlite", None)
+    store = SqlArtifactStore({"DATA_DIR": str(tmp_path)})
+    with pytest.raises(ArtifactStoreError, match="'aiosqlite' is not installed"):
+        await store.load(CHAT, IDS, StorePolicy("p", Secret("")))
     await store.aclose()
