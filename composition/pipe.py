@@ -15,9 +15,11 @@ from typing import Any, Final, Protocol, cast, runtime_checkable
 import httpx
 from dependency_injector import containers, providers
 
+from openrouter_pipe.adapters.filesystem.writer import ArchiveWriter
 from openrouter_pipe.adapters.observability.chat import LoggedChat
 from openrouter_pipe.adapters.observability.console import PipeLogging
 from openrouter_pipe.adapters.observability.prometheus import PrometheusMetrics
+from openrouter_pipe.adapters.observability.provider import RecordedProvider
 from openrouter_pipe.adapters.openrouter import (
     HttpClients,
     OpenRouterCatalog,
@@ -32,6 +34,7 @@ from openrouter_pipe.composition.metrics import make_metrics
 from openrouter_pipe.composition.policies import log_redaction
 from openrouter_pipe.composition.redis import RedisPolicies, artifact_store, cost_sink
 from openrouter_pipe.composition.served import LatestSettings, ServedChat
+from openrouter_pipe.composition.session_logs import LogRetention, archiving
 from openrouter_pipe.composition.supervisor import Supervisor, Worker
 from openrouter_pipe.domain.admission import Admission
 from openrouter_pipe.domain.breakers import Breakers
@@ -64,7 +67,7 @@ class PipeContainer(containers.DeclarativeContainer):
     metrics: providers.Singleton[Metrics] = providers.Singleton(make_metrics, environment, pipe_id)
     codec = providers.Singleton(OpenRouterItemCodec)
     clients = providers.Singleton(HttpClients, transport_factory=transport_factory)
-    provider = providers.Singleton(OpenRouterProvider, clients)
+    provider = providers.Singleton(RecordedProvider, providers.Singleton(OpenRouterProvider, clients))
     catalog_source = providers.Singleton(OpenRouterCatalog, clients)
     store: providers.Singleton[ArtifactStore] = providers.Singleton(artifact_store, environment, pipe_id, metrics)
     costs: providers.Singleton[CostSink | None] = providers.Singleton(cost_sink, environment, pipe_id)
@@ -90,11 +93,19 @@ class PipeContainer(containers.DeclarativeContainer):
     catalog: providers.Provider[CatalogService] = core.catalog
     latest = providers.Singleton(LatestSettings, pipe_id)
     housekeeping = providers.Singleton(Housekeeping, store, clock, randomness, latest.provided.housekeeping)
+    session_logs = providers.Singleton(ArchiveWriter, metrics)
+    log_retention = providers.Singleton(LogRetention, latest, clock, randomness)
     supervisor = providers.Singleton(
-        Supervisor, clock, providers.Factory(Worker, "the clean-up of artifacts", housekeeping.provided.run)
+        Supervisor,
+        clock,
+        providers.Factory(Worker, "the clean-up of artifacts", housekeeping.provided.run),
+        providers.Factory(Worker, "the writing of session logs", session_logs.provided.run),
+        providers.Factory(Worker, "the clean-up of session logs", log_retention.provided.run),
     )
     console = providers.Singleton(PipeLogging, _PACKAGE)
-    logged = providers.Singleton(LoggedChat, core.conversation, console, log_redaction)
+    logged = providers.Singleton(
+        LoggedChat, core.conversation, console, log_redaction, providers.Callable(archiving, session_logs)
+    )
     chat = providers.Singleton(ServedChat, logged, supervisor, latest)
 
 
@@ -126,6 +137,7 @@ class PipeServices:
         await asyncio.gather(
             _ended("the catalogue", container.catalog().close()),
             _ended("the connections", container.clients().aclose()),
+            _ended("the session logs", container.session_logs().aclose()),
             _ended("the downloads", container.fetcher().aclose()),
             *([_ended("the store", store.aclose())] if isinstance(store := container.store(), _Closable) else []),
             *(

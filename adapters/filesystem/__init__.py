@@ -1,1 +1,4 @@
-"""Session-log archives on a local disk."""
+"""Session-log archives on a local disk: where they lie, how they are written, read and pruned.
+
+Not here: what is recorded (`adapters.observability`), and when a turn has a record at all (`composition.policies`).
+"""

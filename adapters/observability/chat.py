@@ -1,38 +1,78 @@
-"""A chat service whose turns are logged under their own identifiers, at the level that their settings ask for."""
+"""A chat service whose turns are logged under their own identifiers, at the level that their settings ask for, and
+recorded whole where their settings ask for a session log."""
 
 from __future__ import annotations
 
+import json
 import logging
+import time
 from collections.abc import AsyncGenerator, Callable
+from typing import Final
+
+import attrs
 
 from openrouter_pipe.adapters.observability.console import PipeLogging, Redact
 from openrouter_pipe.adapters.observability.context import LogContext, Scope, bound, current, enter
+from openrouter_pipe.adapters.observability.recorder import TurnRecorder
+from openrouter_pipe.adapters.observability.values import plain, settings_changed
 from openrouter_pipe.ports.chat import ChatEvent, ChatRequest, ChatService, ModelListing
+from openrouter_pipe.ports.json import JsonValue
+from openrouter_pipe.ports.session_log import ArchivePolicy, LogEntry, SessionLog, SessionLogs
 from openrouter_pipe.ports.settings import Settings
+
+REQUEST: Final = "request"
+EVENT: Final = "event"
+
+
+@attrs.frozen
+class Archiving:
+    """Session logs of turns: which turns have one, where they go, and how structures in them are redacted."""
+
+    policy_for: Callable[[ChatRequest], ArchivePolicy | None]
+    logs: SessionLogs
+    redact_for: Callable[[Settings], Callable[[JsonValue], JsonValue]]
 
 
 class LoggedChat:
     """`ChatService` around another one; ``redact_for`` makes the redaction that fits the settings of a turn."""
 
-    def __init__(self, chat: ChatService, console: PipeLogging, redact_for: Callable[[Settings], Redact]) -> None:
+    def __init__(
+        self,
+        chat: ChatService,
+        console: PipeLogging,
+        redact_for: Callable[[Settings], Redact],
+        archiving: Archiving | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self._chat = chat
         self._console = console
         self._redact_for = redact_for
+        self._archiving = archiving
+        self._now = now
         self._running = 0
+        self._recording = 0
         self._closed = False
 
     async def respond(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
         """Answer one turn; see `ChatService.respond`."""
+        policy = self._archiving.policy_for(request) if self._archiving is not None else None
+        recorder = TurnRecorder(request.settings.SESSION_LOG_MAX_LINES, self._now) if policy is not None else None
+        self._recording += recorder is not None
         level = self._configure(request.settings)
         who = request.identity
         context = LogContext(request.request_id, who.user_id, who.session_id, who.chat_id, who.message_id)
-        scope = Scope(context, level)
+        scope = Scope(context, level, recorder)
         before = current()
+        began = self._now()
         events = self._chat.respond(request)
         self._running += 1
         enter(scope)
         try:
+            if recorder is not None:
+                recorder.note(REQUEST, request)
             async for event in events:
+                if recorder is not None:
+                    recorder.note(EVENT, event)
                 yield event
                 enter(scope)  # the consumer may take every step in another task
         finally:
@@ -42,6 +82,9 @@ class LoggedChat:
             finally:
                 enter(before)
                 self._running -= 1
+                if recorder is not None and policy is not None:
+                    self._recording -= 1
+                    self._hand_over(recorder, policy, request, context, began)
                 self._give_back()
 
     async def models(self, settings: Settings) -> tuple[ModelListing, ...]:
@@ -59,5 +102,37 @@ class LoggedChat:
             self._console.close()
 
     def _configure(self, settings: Settings) -> int:
-        self._console.configure(settings.LOG_LEVEL, self._redact_for(settings))
+        self._console.configure(settings.LOG_LEVEL, self._redact_for(settings), capture=self._recording > 0)
         return logging.getLevelNamesMapping()[settings.LOG_LEVEL]
+
+    def _hand_over(
+        self, recorder: TurnRecorder, policy: ArchivePolicy, request: ChatRequest, context: LogContext, began: float
+    ) -> None:
+        if self._archiving is None:
+            return
+        redact = self._archiving.redact_for(request.settings)
+
+        def told(ts: float, event_type: str, value: object) -> LogEntry:
+            shown = _asked(value) if isinstance(value, ChatRequest) else plain(value)
+            text = json.dumps(redact(shown), ensure_ascii=False)
+            return LogEntry(
+                ts=ts,
+                level="DEBUG",
+                logger=__name__,
+                message=text,
+                event_type=event_type,
+                module="chat",
+                func="respond",
+                lineno=0,
+                **attrs.asdict(context),
+            )
+
+        log = SessionLog(**attrs.asdict(context), created_at=began, entries=lambda: recorder.entries(told))
+        self._archiving.logs.submit(log, policy)
+
+
+def _asked(request: ChatRequest) -> JsonValue:
+    """The request as it is shown: the settings that count, and nothing about the user beyond ids."""
+    nobody = attrs.evolve(request.identity, email="", name="")
+    shown = plain(attrs.evolve(request, identity=nobody, settings=Settings()))
+    return {**shown, "settings": settings_changed(request.settings)} if isinstance(shown, dict) else shown

@@ -47,6 +47,7 @@ HELP: Final[Mapping[str, str]] = {
     "artifact_cache_misses": "Artifacts that Redis did not have.",
     "artifact_direct_writes": "Writes that went past Redis to the database.",
     "artifact_flushes": "Batches carried from Redis to the database, by outcome.",
+    "session_logs": "Session logs, by outcome.",
 }
 
 

@@ -1,0 +1,92 @@
+"""Session logs in the pipe build: which turns have one, by which rules they are kept, and the workers behind them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from openrouter_pipe.adapters.filesystem import archives
+from openrouter_pipe.adapters.filesystem.paths import component
+from openrouter_pipe.adapters.filesystem.retention import prune
+from openrouter_pipe.adapters.observability.chat import Archiving
+from openrouter_pipe.composition.policies import secrets_of
+from openrouter_pipe.composition.served import LatestSettings
+from openrouter_pipe.domain.redaction import Redactor
+from openrouter_pipe.ports.chat import ChatRequest
+from openrouter_pipe.ports.json import JsonValue
+from openrouter_pipe.ports.runtime import Clock, Randomness
+from openrouter_pipe.ports.session_log import ArchivePolicy, SessionLogs
+from openrouter_pipe.ports.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+_JITTER: Final = 0.2
+_WAIT_FOR_SETTINGS: Final = 60.0
+
+
+def archive_policy(request: ChatRequest) -> ArchivePolicy | None:
+    """How the record of this turn is kept; None for a turn that has none.
+
+    A record needs SESSION_LOG_STORE_ENABLED, SESSION_LOG_DIR, SESSION_LOG_ZIP_PASSWORD and all four ids.
+    """
+    settings, who = request.settings, request.identity
+    ids = (who.user_id, who.session_id, who.chat_id, who.message_id)
+    if not (
+        settings.SESSION_LOG_STORE_ENABLED and settings.SESSION_LOG_DIR.strip() and settings.SESSION_LOG_ZIP_PASSWORD
+    ):
+        return None
+    if not all(component(one) for one in ids):
+        return None
+    return ArchivePolicy(
+        directory=settings.SESSION_LOG_DIR.strip(),
+        password=settings.SESSION_LOG_ZIP_PASSWORD,
+        compression=settings.SESSION_LOG_ZIP_COMPRESSION,
+        compress_level=settings.SESSION_LOG_ZIP_COMPRESSLEVEL,
+        format=settings.SESSION_LOG_FORMAT,
+    )
+
+
+def archive_redaction(settings: Settings) -> Callable[[JsonValue], JsonValue]:
+    """How structures in a record are redacted: as errors are; what people wrote stays, that is what records are for."""
+    return Redactor(secrets_of(settings)).json
+
+
+def archiving(logs: SessionLogs) -> Archiving | None:
+    """The session logs of a build; None, with one line in the log, without the library that encrypts them."""
+    if not archives.is_available():
+        _log.info("session logs cannot be written: the Python package pyzipper is not installed")
+        return None
+    return Archiving(archive_policy, logs, archive_redaction)
+
+
+class LogRetention:
+    """The worker that removes old archives, every SESSION_LOG_CLEANUP_INTERVAL_SECONDS, a little apart in each process."""
+
+    def __init__(self, latest: LatestSettings, clock: Clock, randomness: Randomness) -> None:
+        self._latest = latest
+        self._clock = clock
+        self._randomness = randomness
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            await self._clock.sleep(self._pause())
+            settings = self._latest.settings
+            if settings is None or not settings.SESSION_LOG_STORE_ENABLED or not settings.SESSION_LOG_DIR.strip():
+                continue
+            done = await asyncio.to_thread(
+                prune,
+                settings.SESSION_LOG_DIR.strip(),
+                settings.SESSION_LOG_RETENTION_DAYS,
+                self._clock.now().timestamp(),
+            )
+            if done.removed:
+                _log.info("%d old session logs were removed (%d bytes)", done.removed, done.bytes_freed)
+
+    def _pause(self) -> float:
+        settings = self._latest.settings
+        if settings is None:
+            return _WAIT_FOR_SETTINGS
+        return settings.SESSION_LOG_CLEANUP_INTERVAL_SECONDS * (1 + _JITTER * self._randomness.uniform(-1.0, 1.0))
