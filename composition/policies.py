@@ -111,8 +111,9 @@ def housekeeping_policy(settings: Settings, pipe_id: str) -> HousekeepingPolicy:
     )
 
 
+@functools.lru_cache(maxsize=128)
 def turn_policies(settings: Settings, pipe_id: str = "openrouter") -> TurnPolicies:
-    """All policies of one turn."""
+    """All policies of one turn; made once for the same settings."""
     return TurnPolicies(
         connection=connection(settings),
         catalog_refresh_seconds=settings.MODEL_CATALOG_REFRESH_SECONDS,
@@ -163,14 +164,10 @@ def secrets_of(settings: Settings) -> tuple[Secret, ...]:
     return tuple(value for value in values if isinstance(value, Secret) and value)
 
 
-@functools.lru_cache(maxsize=32)
-def _log_redactor(secrets: tuple[Secret, ...]) -> Redactor:
-    return Redactor(secrets, all_emails=True)
-
-
+@functools.lru_cache(maxsize=128)
 def log_redaction(settings: Settings) -> Callable[[str], str]:
     """How log lines are redacted: everything that errors hide, and e-mail addresses anywhere."""
-    return _log_redactor(secrets_of(settings)).text
+    return Redactor(secrets_of(settings), all_emails=True).text
 
 
 def shaping_policy(settings: Settings) -> ShapingPolicy:

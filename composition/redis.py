@@ -6,6 +6,7 @@ and the client library. Everything but the valve belongs to the process and deci
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import logging
 from collections.abc import Mapping
@@ -56,11 +57,16 @@ def plan(environment: Mapping[str, str], settings: Settings | None = None) -> Re
         missing.append("WEBSOCKET_MANAGER is not redis")
     if not environment.get("WEBSOCKET_REDIS_URL", "").strip():
         missing.append("WEBSOCKET_REDIS_URL is not set")
-    if importlib.util.find_spec("redis") is None:
+    if not _has_client():
         missing.append("the Python package redis is not installed")
     if settings is not None and not settings.ENABLE_REDIS_CACHE:
         missing.append("ENABLE_REDIS_CACHE is off")
     return RedisPlan(tuple(missing))
+
+
+@functools.cache
+def _has_client() -> bool:
+    return importlib.util.find_spec("redis") is not None
 
 
 def _workers(environment: Mapping[str, str]) -> int:
@@ -105,9 +111,14 @@ class RedisPolicies:
         if now != self._said:
             self._said = now
             _log.info("%s", now)
-        policies = turn_policies(settings, self._pipe_id)
-        costs = settings.COSTS_REDIS_TTL_SECONDS if now.active and settings.COSTS_REDIS_DUMP else None
-        return attrs.evolve(policies, store=shared(policies.store, settings, now), cost_ttl_seconds=costs)
+        return _policies(settings, self._pipe_id, now)
+
+
+@functools.lru_cache(maxsize=128)
+def _policies(settings: Settings, pipe_id: str, now: RedisPlan) -> TurnPolicies:
+    policies = turn_policies(settings, pipe_id)
+    costs = settings.COSTS_REDIS_TTL_SECONDS if now.active and settings.COSTS_REDIS_DUMP else None
+    return attrs.evolve(policies, store=shared(policies.store, settings, now), cost_ttl_seconds=costs)
 
 
 def shared(policy: StorePolicy, settings: Settings, now: RedisPlan) -> SharedStorePolicy:

@@ -270,7 +270,7 @@ def _template(default: str, description: str) -> str:
     return attrs.field(default=default, metadata=_setting(Kind.TEMPLATE, default, description))
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, cache_hash=True)
 class Settings:
     """One consistent set of settings, read at the start of a turn and never changed. Field order is display order."""
 

@@ -6,6 +6,7 @@ names beside it. Only they leave; null never does.
 
 from __future__ import annotations
 
+import functools
 import logging
 from typing import Final
 
@@ -196,6 +197,7 @@ def base_headers(connection: Connection) -> list[tuple[bytes, bytes]]:
     return sent
 
 
+@functools.lru_cache(maxsize=64)
 def address(base_url: str, path: str) -> httpx.URL:
     """The address of ``path`` under the base, whose own path, port and query are kept (gateways have them).
 

@@ -23,7 +23,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from types import FrameType
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, create_model
 
@@ -49,6 +49,12 @@ _LOADERS: Final = frozenset({"get_function_module_by_id", "get_function_params"}
 _UPPER: Final = frozenset(
     {"API", "CSS", "DB", "HTTP", "ID", "LLM", "LZ4", "MB", "ORS", "SSE", "SSRF", "TTL", "URL", "URLS", "ZIP"}
 )
+_PERSONAL: Final = tuple(setting for setting in SETTINGS if setting.per_user)
+_NAMING: Final = tuple(setting for setting in SETTINGS if setting.env)
+_VARIABLES: Final = (*(setting.env for setting in _NAMING if setting.env), secret_values.KEY_VARIABLE)
+"""Every variable that settings depend on."""
+_Given: TypeAlias = tuple[str, Any, type]
+"""Name, value and the value's type, since 1, 1.0 and True are equal."""
 _SECRET_HINT: Final = {"input": {"type": "password"}}
 
 
@@ -128,14 +134,29 @@ def settings_from(
     """
     for problem in getattr(valves, "problems", ()):
         raise problem
+    variables = tuple(environment.get(name, "") for name in _VARIABLES)
+    names = valves.model_fields_set & SETTINGS_BY_NAME.keys()
+    given = tuple((name, value, type(value)) for name in sorted(names) for value in (getattr(valves, name),))
+    personal = tuple((name, value, type(value)) for name, value in personal_values(user_valves).items())
+    try:
+        return _settings(given, personal, variables)
+    except TypeError:  # a value that cannot be hashed was written past the checks; it is refused by name
+        return _settings.__wrapped__(given, personal, variables)
+
+
+@functools.lru_cache(maxsize=128)
+def _settings(given: tuple[_Given, ...], personal: tuple[_Given, ...], variables: tuple[str, ...]) -> Settings:
+    """The settings of this content. The host makes valves anew for every call; who asks for the same gets the same object,
+    so that everything derived from it need not be made again."""
+    environment = dict(zip(_VARIABLES, variables, strict=True))
     values: dict[str, JsonValue | Secret] = {}
-    for name in valves.model_fields_set & SETTINGS_BY_NAME.keys():
-        setting, value = SETTINGS_BY_NAME[name], getattr(valves, name)
+    for name, value, _ in given:
+        setting = SETTINGS_BY_NAME[name]
         if (setting.env or setting.kind is Kind.TEMPLATE) and not str(value).strip():
             continue
         values[name] = Secret(secret_values.decrypt(name, value, environment)) if setting.secret else value
     settings = read_settings(values, _usable(environment))
-    return override(settings, personal_values(user_valves))
+    return override(settings, {name: value for name, value, _ in personal})
 
 
 def personal_values(user_valves: object) -> dict[str, JsonValue]:
@@ -145,8 +166,8 @@ def personal_values(user_valves: object) -> dict[str, JsonValue]:
     else:
         given = dict(user_valves) if isinstance(user_valves, dict) else {}
     kept: dict[str, JsonValue] = {}
-    for setting in SETTINGS:
-        if setting.per_user and setting.name in given and _problem(setting, given[setting.name]) is None:
+    for setting in _PERSONAL:
+        if setting.name in given and _problem(setting, given[setting.name]) is None:
             kept[setting.name] = _PersonalValves.read(setting, given[setting.name])
     return kept
 
@@ -156,7 +177,7 @@ def personal_problems(user_valves: object) -> tuple[SettingError, ...]:
     if isinstance(user_valves, _Stored):
         return user_valves.problems
     given = user_valves if isinstance(user_valves, dict) else {}
-    found = (_problem(setting, given.get(setting.name)) for setting in SETTINGS if setting.per_user)
+    found = (_problem(setting, given.get(setting.name)) for setting in _PERSONAL)
     return tuple(problem for problem in found if problem)
 
 
@@ -190,22 +211,23 @@ def _set_aside(model: type[_Stored], data: Mapping[str, Any]) -> tuple[dict[str,
 
 def _usable(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables that settings name, without those that the host set for its own purposes to words unknown here."""
-    found: dict[str, str] = {}
-    for setting in SETTINGS:
-        value = environment.get(setting.env, "") if setting.env else ""
-        if not setting.env or not value.strip():
-            continue
-        try:
-            setting.parse(value.strip())
-        except SettingError as error:
-            _LOG.debug("environment variable %s is ignored: %s", setting.env, error)
-        else:
-            found[setting.env] = value
-    return found
+    return {setting.env: value for setting in _NAMING if setting.env and (value := _variable(setting, environment))}
+
+
+def _variable(setting: Setting, environment: Mapping[str, str]) -> str:
+    value = environment.get(setting.env, "") if setting.env else ""
+    if not value.strip():
+        return ""
+    try:
+        setting.parse(value.strip())
+    except SettingError as error:
+        _LOG.debug("environment variable %s is ignored: %s", setting.env, error)
+        return ""
+    return value
 
 
 def _default(setting: Setting) -> Any:
-    given = _usable(os.environ).get(setting.env or "", "").strip()
+    given = _variable(setting, os.environ).strip()
     if setting.secret:
         return given
     return setting.parse(given) if given else setting.default

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 
 from openrouter_pipe.domain.errors import situations
@@ -12,7 +13,7 @@ from openrouter_pipe.domain.redaction import Redactor
 from openrouter_pipe.domain.turn.services import Services
 from openrouter_pipe.ports.chat import ChatRequest, Failed
 from openrouter_pipe.ports.provider import ProviderFault
-from openrouter_pipe.ports.settings import SETTINGS, Secret
+from openrouter_pipe.ports.settings import SETTINGS, Secret, Settings
 from openrouter_pipe.ports.telemetry import Usage
 
 _log = logging.getLogger(__name__)
@@ -36,8 +37,7 @@ class Failures:
         self.subject = ErrorSubject(
             requested_model=request.model, session_id=identity.session_id, user_id=identity.user_id
         )
-        secrets = [getattr(request.settings, setting.name) for setting in SETTINGS if setting.secret]
-        self.redactor = Redactor(secret for secret in secrets if isinstance(secret, Secret) and secret)
+        self.redactor = _redactor(request.settings)
         self._services = services
 
     def failed(
@@ -67,3 +67,9 @@ class Failures:
             "" if fault is None else self.redactor.text(f": {fault.kind.value} {fault.status or ''} {fault.message}")
         )
         _log.warning("turn not answered as it should: %s%s, error_id=%s", report.code, detail[:2000], error_id)
+
+
+@functools.lru_cache(maxsize=128)
+def _redactor(settings: Settings) -> Redactor:
+    secrets = [getattr(settings, setting.name) for setting in SETTINGS if setting.secret]
+    return Redactor(secret for secret in secrets if isinstance(secret, Secret) and secret)
