@@ -30,7 +30,10 @@ class Usage:
 
 @frozen
 class CostSnapshot:
-    """What one provider round or one task cost, for export."""
+    """What one provider round or one task cost, for export. ``guid``, ``email`` and ``name`` say who the user is.
+
+    ``usage`` is the provider's own object, ``ts`` seconds since 1970.
+    """
 
     guid: str
     email: str

@@ -56,5 +56,5 @@ class Meter:
         if not (who.user_id and who.email and who.name and model):
             return
         now = self._services.clock.now().timestamp()
-        guid = self._services.ids.item_id("")
-        await sink.record(who.user_id, CostSnapshot(guid, who.email, who.name, model, usage.raw, now), ttl_seconds)
+        snapshot = CostSnapshot(who.user_id, who.email, who.name, model, usage.raw, now)
+        await sink.record(who.user_id, snapshot, ttl_seconds)

@@ -801,6 +801,7 @@ async def test_costs_are_exported_once_a_round_where_asked() -> None:
     await house.hear(toolbox=house.toolbox)
     await house.hear(task=Task("title_generation"))
     assert [who for who, _ in house.costs.snapshots] == ["u1", "u1"]  # the plain answer has no usage object of its own
+    assert {(one.guid, one.model) for _, one in house.costs.snapshots} == {("u1", "acme/one")}
 
 
 # Cancellation and pace
