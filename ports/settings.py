@@ -187,7 +187,8 @@ def _shown(value: JsonValue | Secret) -> str:
     if isinstance(value, Secret):
         return "a secret"
     text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."
+    # The message reaches whoever chats. Nobody mistypes a number by so much; this may be a key in the wrong field.
+    return text if len(text) <= 24 else f"{len(text)} characters of something else"
 
 
 def _setting(

@@ -12,7 +12,7 @@ from attrs import evolve
 
 from openrouter_pipe.adapters.openwebui.chunks import ApiChunks, ChatChunks
 from openrouter_pipe.adapters.openwebui.emitter import Emitter
-from openrouter_pipe.adapters.openwebui.failures import internal_failure
+from openrouter_pipe.adapters.openwebui.failures import EdgeFailures
 from openrouter_pipe.adapters.openwebui.host import Host
 from openrouter_pipe.adapters.openwebui.lines import ChunkWriter, encode, error_fields
 from openrouter_pipe.adapters.openwebui.native import NativeItems
@@ -36,10 +36,19 @@ _LOG = logging.getLogger(__name__)
 class Turn:
     """Renders one turn for one call."""
 
-    def __init__(self, call: HostCall, host: Host, ids: SteadyIds, clock: SteadyClock, patience: float | None) -> None:
+    def __init__(
+        self,
+        call: HostCall,
+        host: Host,
+        ids: SteadyIds,
+        clock: SteadyClock,
+        patience: float | None,
+        failures: EdgeFailures | None = None,
+    ) -> None:
         self._host = host
         self._ids = ids
         self._clock = clock
+        self._failures = failures or EdgeFailures(ids, clock)
         self._task = read_task(call.task)
         self._surface = Surface.API if self._task else surface(call, host)
         self._model = requested_model(call)
@@ -74,31 +83,30 @@ class Turn:
                 await self._emitter.finish()
             return self._result(answer)
         except Exception:  # noqa: BLE001 - the edge towards the host, which would show the exception's text to the user
-            failure = self._unshown()
-            answer.add(failure)
+            answer.add(self._unshown())
             return "" if self._task else answer.completion(self._ids.item_id("chatcmpl-"), self._model, self._now())
 
     def _result(self, answer: WholeAnswer) -> Any:
         if self._task and self._task.kind != MIXTURE_OF_AGENTS:
             return answer.task_result(self._task.kind)
         failure = answer.failure
-        if failure and not failure.partial and self._surface is Surface.API and not self._task:
-            return _error_response(failure)
+        if failure and self._surface is Surface.API and (self._task or not failure.partial):
+            return _error_response(
+                failure
+            )  # also where agents were to be mixed: an error's text is no answer of theirs
         return answer.completion(self._ids.item_id("chatcmpl-"), self._model, self._now())
 
     def _unshown(self) -> Failed:
         """The failure to tell when showing an answer failed; called while its exception is handled."""
-        error_id = self._ids.error_id()
-        _LOG.exception("an answer could not be shown (error %s)", error_id)
-        return internal_failure(error_id)
+        return self._failures.internal("an answer could not be shown")
 
     def _last_lines(self, renderer: Renderer, failure: Failed) -> list[str]:
         try:
             return [*renderer.lines(failure), *renderer.finish()]
         except Exception:  # noqa: BLE001 - the same edge: the renderer is what failed
             _LOG.exception("a failure could not be shown in its place (error %s)", failure.error_id)
-            # The host wraps a line without "data:" as text of the answer.
-            return ["\n\n" + failure.text]
+            # The host wraps a line without "data:" as text of the answer; a task has no use for it.
+            return [] if self._task else ["\n\n" + failure.text]
 
     async def _guarded(self, events: AsyncGenerator[ChatEvent, None]) -> AsyncGenerator[ChatEvent, None]:
         """The same events, ending in a failure where the core raises against its promise: text shown stays shown."""
@@ -108,10 +116,8 @@ class Turn:
                 seen = True
                 yield self._set_off(event)
         except Exception:  # noqa: BLE001 - the edge towards the host: an exception would cost the text already shown
-            error_id = self._ids.error_id()
-            _LOG.exception("a turn broke off (error %s)", error_id)
-            failure = internal_failure(error_id, partial=seen)
-            if seen:
+            failure = self._failures.internal("a turn broke off", partial=seen)
+            if seen and not self._task:
                 yield NoticeAdded(failure.text)
             yield failure
         finally:

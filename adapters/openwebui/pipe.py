@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import weakref
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
@@ -17,7 +16,7 @@ from typing import Any, Final, Protocol
 from pydantic import BaseModel
 
 from openrouter_pipe.adapters.openwebui.answering import Turn
-from openrouter_pipe.adapters.openwebui.failures import configuration_failure, internal_failure
+from openrouter_pipe.adapters.openwebui.failures import EdgeFailures
 from openrouter_pipe.adapters.openwebui.files import HostFileStore
 from openrouter_pipe.adapters.openwebui.host import Host, detect, function_id
 from openrouter_pipe.adapters.openwebui.instances import GRACE_SECONDS, Tenure, enter, next_age
@@ -164,14 +163,15 @@ class _Runtime:
         try:
             services = await self.services(requested_model(call))
         except Exception:  # noqa: BLE001 - the edge towards the host: it would show the exception's text to the user
-            return self._broken(call)
-        ids = SteadyIds(services.ids)
-        events, patience = self._events(call, valves, services, ids)
-        turn = Turn(call, self.host, ids, SteadyClock(services.clock), patience)
+            return self._broken(call, valves)
+        ids, clock = SteadyIds(services.ids), SteadyClock(services.clock)
+        failures = EdgeFailures(ids, clock, valves)
+        events, patience = self._events(call, valves, services, failures)
+        turn = Turn(call, self.host, ids, clock, patience, failures)
         return turn.stream(events) if wants_stream(call) else await turn.whole(events)
 
     def _events(
-        self, call: HostCall, valves: BaseModel, services: PipeServices, ids: SteadyIds
+        self, call: HostCall, valves: BaseModel, services: PipeServices, failures: EdgeFailures
     ) -> tuple[AsyncGenerator[ChatEvent, None], float | None]:
         """The turn's events, and how many seconds the host may take for one event beside the answer (None: any)."""
         # Everything the host may change between calls is read here, at once.
@@ -180,14 +180,12 @@ class _Runtime:
             settings = settings_from(valves, user_valves, services.environment)
             request = self._request(call, settings, services)
         except SettingError as error:
-            return _single(configuration_failure(str(error), ids.error_id())), _PATIENCE
+            return _single(failures.configuration(str(error))), _PATIENCE
         except Exception:  # noqa: BLE001 - the edge towards the host: no body ends as a traceback in a chat
-            error_id = ids.error_id()
-            _LOG.exception("a call could not be read (error %s)", error_id)
-            return _single(internal_failure(error_id)), _PATIENCE
+            return _single(failures.internal("a call could not be read")), _PATIENCE
         patience = settings.MIDDLEWARE_STREAM_QUEUE_PUT_TIMEOUT_SECONDS or None
         if request.model.rpartition(".")[2] == SETUP_ID:
-            return _single(configuration_failure("Set-up is complete. Choose a model.", ids.error_id())), patience
+            return _single(failures.setup_done()), patience
         return self._turn(personal_problems(user_valves), request, requested_model(call)), patience
 
     async def _turn(
@@ -203,10 +201,10 @@ class _Runtime:
                 async for event in events:
                     yield event
 
-    def _broken(self, call: HostCall) -> Any:
-        error_id = secrets.token_hex(8)
-        _LOG.exception("the services could not be made (error %s)", error_id)
-        text = "" if read_task(call.task) else internal_failure(error_id).text
+    def _broken(self, call: HostCall, valves: BaseModel) -> Any:
+        failures = EdgeFailures(SteadyIds(None), SteadyClock(None), valves)
+        failure = failures.internal("the services could not be made")
+        text = "" if read_task(call.task) else failure.text
         return plain_stream(text) if wants_stream(call) else text
 
     def _request(self, call: HostCall, settings: Settings, services: PipeServices) -> ChatRequest:

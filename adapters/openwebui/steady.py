@@ -1,4 +1,5 @@
-"""Time and identifiers for showing an answer, which go on where the ports fail: an answer is not lost for a number."""
+"""Time and identifiers for showing an answer, which go on where the ports fail or are not to be had: an answer is not lost
+for a number."""
 
 from __future__ import annotations
 
@@ -15,36 +16,40 @@ _LOG = logging.getLogger(__name__)
 
 
 class SteadyIds:
-    """The identifiers that an answer needs; of our own making when ``ids`` raises."""
+    """The identifiers that an answer needs; of our own making when ``ids`` raises or is None."""
 
-    def __init__(self, ids: Ids) -> None:
+    def __init__(self, ids: Ids | None) -> None:
         self._ids = ids
 
     def error_id(self) -> str:
         """See `Ids`."""
-        return _or_else(self._ids.error_id, lambda: secrets.token_hex(8))
+        return _or_else(None if self._ids is None else self._ids.error_id, lambda: secrets.token_hex(8))
 
     def item_id(self, prefix: str) -> str:
         """See `Ids`."""
-        return _or_else(lambda: self._ids.item_id(prefix), lambda: prefix + secrets.token_hex(12))
+        ids = self._ids
+        return _or_else(None if ids is None else lambda: ids.item_id(prefix), lambda: prefix + secrets.token_hex(12))
 
 
 class SteadyClock:
-    """The time that an answer needs; the system's when ``clock`` raises."""
+    """The time that an answer needs; the system's when ``clock`` raises or is None."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock | None) -> None:
         self._clock = clock
 
     def seconds(self) -> int:
         """Whole seconds since 1970."""
-        return _or_else(lambda: int(self._clock.now().timestamp()), lambda: int(time.time()))
+        clock = self._clock
+        return _or_else(None if clock is None else lambda: int(clock.now().timestamp()), lambda: int(time.time()))
 
     def monotonic(self) -> float:
         """See `Clock`."""
-        return _or_else(self._clock.monotonic, time.monotonic)
+        return _or_else(None if self._clock is None else self._clock.monotonic, time.monotonic)
 
 
-def _or_else(asked: Callable[[], _T], otherwise: Callable[[], _T]) -> _T:
+def _or_else(asked: Callable[[], _T] | None, otherwise: Callable[[], _T]) -> _T:
+    if asked is None:
+        return otherwise()
     try:
         return asked()
     except Exception as error:  # noqa: BLE001 - the edge towards the host: it would show the exception's text to the user
