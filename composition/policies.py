@@ -34,6 +34,10 @@ APP_REFERER: Final = "https://github.com/openrouter-pipe/openrouter-pipe"
 """The address under which requests are attributed unless HTTP_REFERER_OVERRIDE names another."""
 
 
+_ONE_DOWNLOAD: Final = 135.0
+"""Seconds that one download may take on top of all its retries."""
+
+
 def connection(settings: Settings) -> Connection:
     """Where and how to reach OpenRouter."""
     return Connection(
@@ -99,6 +103,7 @@ def fetch_policy(settings: Settings) -> FetchPolicy:
         max_retries=settings.REMOTE_DOWNLOAD_MAX_RETRIES,
         first_retry_delay=settings.REMOTE_DOWNLOAD_INITIAL_RETRY_DELAY_SECONDS,
         max_retry_time=settings.REMOTE_DOWNLOAD_MAX_RETRY_TIME_SECONDS,
+        max_time=settings.REMOTE_DOWNLOAD_MAX_RETRY_TIME_SECONDS + _ONE_DOWNLOAD,
     )
 
 

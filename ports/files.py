@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from attrs import field, frozen
@@ -27,6 +28,16 @@ class FileBytes:
     name: str = ""
 
 
+@frozen(eq=False)
+class FileStream:
+    """A file as it is read: ``chunks`` ends with the file, and raises `FileAccessError` where it turns out too large. Whoever
+    reads closes it."""
+
+    name: str
+    content_type: str
+    chunks: AsyncGenerator[bytes, None]
+
+
 class FileAccessError(Exception):
     """A file is missing, may not be read by this user, or is too large; the message can be shown to the user."""
 
@@ -37,7 +48,21 @@ class FileStore(Protocol):
     async def save(self, content: FileBytes) -> StoredFile:
         """Store bytes; raises `FileAccessError`."""
 
-    async def read(self, file_id: str, max_bytes: int, chunk_bytes: int) -> FileBytes:
+    async def keep(self, key: str, content: FileBytes) -> StoredFile:
+        """Store bytes once for this user and chat, however often it is asked under the same ``key``; raises
+        `FileAccessError`."""
+
+    async def kept(self, key: str) -> str | None:
+        """The id of what this user and chat have under ``key``; ``sha256:…`` also finds what the chat shows otherwise.
+        Raises `FileAccessError`."""
+
+    def locate(self, address: str) -> str | None:
+        """The id of the host's own file that an address (a URL, a path or a bare id) names; None for any other."""
+
+    async def limit(self) -> int | None:
+        """The size in bytes up to which the host takes files, None where it has no limit."""
+
+    async def read(self, file_id: str, max_bytes: int, chunk_bytes: int) -> FileStream:
         """Read a file the user may read, ``chunk_bytes`` at a time; raises `FileAccessError`."""
 
 
