@@ -64,18 +64,20 @@ def build(
     artifacts: Mapping[str, InputItem],
     inputs: frozenset[str],
     policy: HistoryPolicy,
+    *,
+    gaps_are_told: bool = False,
 ) -> History:
     """The whole history as input items that every provider takes.
 
     ``artifacts`` are the stored items by marker id, as far as they could be read; ``inputs`` are the kinds of input the
-    model reads (text, image, file, audio, video).
+    model reads (text, image, file, audio, video). ``gaps_are_told``: the user hears from somebody else why items are missing.
     """
     builder = _Builder(messages, artifacts, select(messages, inputs, policy), policy)
     for at, message in enumerate(messages):
         builder.add(at, message)
     builder.close_turn()
     warnings = list(builder.selection.warnings)
-    if builder.missing and policy.persist_reasoning == REASONING_CONVERSATION:
+    if builder.missing and not gaps_are_told and policy.persist_reasoning == REASONING_CONVERSATION:
         warnings.append(f"{builder.missing} stored items of earlier turns could not be read and were left out.")
     return History(repair(builder.items), tuple(warnings))
 

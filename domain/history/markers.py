@@ -15,7 +15,6 @@ from typing import Final, TypeAlias
 from attrs import frozen
 
 _ID: Final = "[0-9A-HJKMNP-TV-Z]{20}"
-_MARKER_ID: Final = re.compile(_ID)
 _MARKER_LINE: Final = re.compile(rf"^[ \t]*\[({_ID})\]: #[ \t]*\r?$", re.MULTILINE)
 _FENCE_LINE: Final = re.compile(r"^ {0,3}(`{3,}|~{3,})([^\n]*)$", re.MULTILINE)
 _TELLTALE: Final = "]: #"
@@ -36,11 +35,6 @@ class MarkerSegment:
 
 
 Segment: TypeAlias = TextSegment | MarkerSegment
-
-
-def is_marker_id(candidate: str) -> bool:
-    """Whether ``candidate`` could name a stored item."""
-    return _MARKER_ID.fullmatch(candidate) is not None
 
 
 def render(ids: Sequence[str], after: str = "") -> str:

@@ -8,7 +8,6 @@ REASONING_DISABLED = "disabled"
 REASONING_NEXT_REPLY = "next_reply"
 REASONING_CONVERSATION = "conversation"
 
-IMAGES_OF_USER_ONLY = "user_turn_only"
 IMAGES_OF_USER_THEN_ASSISTANT = "user_then_assistant"
 
 

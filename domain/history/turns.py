@@ -280,7 +280,9 @@ def _close_gaps(woven: Sequence[Woven], *, keep_calls: bool) -> list[InputItem |
     """Settle what missing items leave behind.
 
     Calls right behind a gap may have lost their reasoning: they are dropped, their outputs follow in `repair`; or they
-    stay without the ids by which a provider would miss it. Reasoning right before a gap may have lost its call.
+    stay without the ids by which a provider would miss it. What goes with a call that is lost, or dropped here, is the
+    reasoning before the gap. Anything else behind a gap shows that the gap held neither: a marker that leads nowhere then
+    costs nothing but itself.
     """
     closed: list[InputItem | Prose] = []
     after_gap = False
@@ -288,10 +290,13 @@ def _close_gaps(woven: Sequence[Woven], *, keep_calls: bool) -> list[InputItem |
         match item:
             case Gap():
                 after_gap = True
+            case FunctionCallItem() | FunctionOutputItem() if after_gap:
                 while closed and isinstance(closed[-1], ReasoningItem):
                     closed.pop()
-            case FunctionCallItem() if after_gap:
-                if keep_calls:
+                if isinstance(item, FunctionOutputItem):
+                    after_gap = False
+                    closed.append(item)
+                elif keep_calls:
                     closed.append(evolve(item, id=None, payload={}))
             case _:
                 after_gap = False

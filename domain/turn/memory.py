@@ -49,19 +49,16 @@ class Memory:
     async def load(self, ids: Sequence[str]) -> Mapping[str, InputItem]:
         """The stored items by marker id, in one query; those that cannot be read are absent.
 
-        While the store is spared, only a cache in front of it is asked.
+        A cache in front of the store is asked first, and alone while the store is spared. What it answers says nothing
+        about the store: only the store's own answers count for its breaker.
         """
         if self._store is None or not ids:
             return {}
-        if self._is_spared():
-            artifacts = await self._load_cached(self._store, ids)
-        else:
-            try:
-                artifacts = await self._store.load(self._identity.chat_id, ids, self._policies.store)
-            except ArtifactStoreError as error:
-                self._failed("read", error)
-                return {}
-            self._services.breakers.success(self._key)
+        artifacts: dict[str, Artifact] = {}
+        if isinstance(self._store, CachedReads):
+            artifacts |= await self._store.load_cached(self._identity.chat_id, ids, self._policies.store)
+        if missing := [one for one in ids if one not in artifacts]:
+            artifacts |= await self._load_stored(self._store, missing)
         self._services.metrics.count("artifact_reads", len(artifacts))
         self._loaded = {
             one: item for one, artifact in artifacts.items() if (item := self._decode(artifact)) is not None
@@ -85,7 +82,8 @@ class Memory:
         except ArtifactStoreError as error:
             self._failed("written", error)
             return ""
-        self._services.breakers.success(self._key)
+        if not isinstance(self._store, CachedReads):  # what took the artifacts may have been a queue in front of it
+            self._services.breakers.success(self._key)
         self._services.metrics.count("artifact_writes", len(durable))
         return markers.render([artifact.id for artifact in artifacts if artifact.id in durable], shown)
 
@@ -105,12 +103,17 @@ class Memory:
     def _is_spared(self) -> bool:
         return not self._services.breakers.allows(self._key, self._policies.breaker)
 
-    async def _load_cached(self, store: ArtifactStore, ids: Sequence[str]) -> dict[str, Artifact]:
-        found: dict[str, Artifact] = {}
-        if isinstance(store, CachedReads):
-            found = await store.load_cached(self._identity.chat_id, ids, self._policies.store)
-        self.trouble = self.trouble or any(one not in found for one in ids)
-        return found
+    async def _load_stored(self, store: ArtifactStore, ids: Sequence[str]) -> dict[str, Artifact]:
+        if self._is_spared():
+            self.trouble = True
+            return {}
+        try:
+            artifacts = await store.load(self._identity.chat_id, ids, self._policies.store)
+        except ArtifactStoreError as error:
+            self._failed("read", error)
+            return {}
+        self._services.breakers.success(self._key)
+        return artifacts
 
     def _artifact(self, item: InputItem, model_id: str) -> Artifact:
         return Artifact(

@@ -107,7 +107,8 @@ async def prepare(
 ) -> Prepared:
     """History, tools and the shape of the first request."""
     stored = await memory.load(history.marker_ids(request.messages))
-    past = history.build(request.messages, stored, model.card.capabilities.inputs, policies.history)
+    inputs = model.card.capabilities.inputs
+    past = history.build(request.messages, stored, inputs, policies.history, gaps_are_told=memory.trouble)
     if past.is_empty:
         raise TurnRefusedError(bad_request(" ".join((_NOTHING_SAID, *past.warnings))))
     items = without_foreign_reasoning(past.items, model.api_id)

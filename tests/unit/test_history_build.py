@@ -196,6 +196,43 @@ def test_missing_items_leave_text_one_warning_and_no_orphans() -> None:
     assert len(nothing.warnings) == 1
 
 
+@pytest.mark.parametrize("block", [[1, 7], [7, 1], [1, 7, 8], [7, 1, 8], [1, 1, 7, 1]])
+def test_a_marker_that_leads_nowhere_costs_nothing_but_itself(block: list[int]) -> None:
+    artifacts, _ = stored(reasoning("1"))
+    history = replay(user("x"), assistant("A" + render([mid(n) for n in block])), user("y"), artifacts=artifacts)
+    assert shape(history) == ["user:x", "rs_1", "assistant:A", "user:y"]
+    assert history.items[1] is artifacts[mid(1)]
+    assert len(history.warnings) == 1
+
+
+def test_markers_that_lead_nowhere_between_sound_rounds() -> None:
+    items = (reasoning("1"), call("1"), output("1"), reasoning("2"))
+    artifacts, _ = stored(*items)
+    block = render([mid(8), mid(1), mid(2), mid(3), mid(9), mid(4), mid(7)])
+    history = replay(user("x"), assistant("A" + block), user("y"), artifacts=artifacts)
+    assert shape(history) == ["user:x", "rs_1", "(call_1", "call_1)", "rs_2", "assistant:A", "user:y"]
+
+
+def test_reasoning_goes_with_the_call_behind_a_gap_of_its_run() -> None:
+    artifacts, block = stored(reasoning("1"), reasoning("2"), call("1"), output("1"), reasoning("3"))
+    del artifacts[mid(2)]
+    history = replay(user("x"), assistant("A" + block), artifacts=artifacts)
+    assert shape(history) == ["user:x", "rs_3", "assistant:A"]
+
+
+def test_of_parallel_calls_the_one_that_is_left_stays_valid() -> None:
+    artifacts, block = stored(reasoning("1"), call("1"), output("1"), call("2"), output("2"))
+    del artifacts[mid(2)]
+    history = replay(user("x"), assistant("A" + block), artifacts=artifacts)
+    assert shape(history) == ["user:x", "(call_2", "call_2)", "assistant:A"]
+
+
+def test_gaps_that_are_told_already_are_told_once() -> None:
+    _, block = stored(reasoning("1"))
+    messages = (user("x"), assistant("A" + block))
+    assert build(messages, {}, ALL, POLICY, gaps_are_told=True).warnings == ()
+
+
 def test_a_lost_call_takes_its_output_and_reasoning_with_it() -> None:
     artifacts, block = stored(reasoning("1"), call("1"), output("1"), reasoning("2"))
     del artifacts[mid(2)]
