@@ -48,6 +48,7 @@ _REFRESH_DEADLINE: Final = 2.0
 _IN_ONE_STATEMENT: Final = 5_000
 _CLEAN_UP_ROWS: Final = 1_000
 _REMEMBERED_WARNINGS: Final = 4_096
+_WARNINGS_PER_READ: Final = 20
 
 
 def beside_the_host(
@@ -276,16 +277,16 @@ class SqlArtifactStore:
         return total
 
     def _warn(self, wanted: Sequence[str], opened: Mapping[str, Artifact], broken: Mapping[str, str]) -> None:
-        """One line for what this read did not bring, each artifact once in the life of the store."""
+        """Say what this read did not bring, each artifact once in the life of the store."""
         news = [one for one in wanted if one not in opened and one not in self._warned]
         for one in news:
             self._warned[one] = None
         while len(self._warned) > _REMEMBERED_WARNINGS:
             self._warned.popitem(last=False)
-        if news:
-            shown = ", ".join(f"{one} ({broken.get(one, 'not in this chat')})" for one in news[:5])
-            more = f" and {len(news) - 5} more" if len(news) > 5 else ""
-            _log.warning("Artifacts skipped on replay: %s%s", shown, more)
+        for one in news[:_WARNINGS_PER_READ]:
+            _log.warning("Artifact %s is skipped on replay: %s", one, broken.get(one, "not in this chat"))
+        if len(news) > _WARNINGS_PER_READ:
+            _log.warning("%d more artifacts are skipped on replay", len(news) - _WARNINGS_PER_READ)
 
 
 def _open_all(rows: Iterable[StoredRow], keys: Sequence[str]) -> tuple[dict[str, Artifact], dict[str, str]]:

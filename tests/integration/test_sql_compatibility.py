@@ -144,7 +144,7 @@ async def test_compression_pays_or_is_not_done(bench: Bench) -> None:
     assert len(found) == 3
 
 
-async def test_bad_rows_are_skipped_with_one_warning(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+async def test_bad_rows_are_skipped_with_one_warning_each(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     await bench.store.save([Artifact(mid(1), CHAT, "m", "a/b", "reasoning", PAYLOAD)], bench.policy)
     genuine = json.loads(str(bench.sql(f"SELECT CAST(payload AS TEXT) FROM {bench.table}")[0][0]))
     sealed = genuine["ciphertext"]
@@ -165,13 +165,24 @@ async def test_bad_rows_are_skipped_with_one_warning(bench: Bench, caplog: pytes
         bench.insert(number, stored, encrypted=True)
     for number, stored in enumerate(["[1]", '"text"', "null", "5"], 20):
         bench.insert(number, stored, encrypted=False)
-    ids = [mid(number) for number in range(30)]
+    wrong = [mid(number) for number in [*range(2, 12), *range(20, 24), 30]]  # the last one is nowhere
     with caplog.at_level(logging.WARNING):
-        assert set(await bench.store.load(CHAT, ids, bench.policy)) == {mid(1)}
-        assert set(await bench.store.load(CHAT, ids, bench.policy)) == {mid(1)}
-    assert len(caplog.records) == 1
+        assert set(await bench.store.load(CHAT, [mid(1), *wrong], bench.policy)) == {mid(1)}
+        assert set(await bench.store.load(CHAT, [mid(1), *wrong], bench.policy)) == {mid(1)}
+    said = [record.getMessage() for record in caplog.records]
+    assert [sum(one in line for line in said) for one in wrong] == [1] * len(wrong), said
+    assert len(said) == len(wrong)
     assert KEY not in caplog.text
     assert "rs_1" not in caplog.text
+
+
+async def test_a_chat_full_of_bad_markers_does_not_flood_the_log(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert await bench.store.load(CHAT, [mid(number) for number in range(500)], bench.policy) == {}
+    assert len(caplog.records) == 21
+    assert "480 more" in caplog.text
 
 
 async def test_a_row_moved_to_another_chat_does_not_open(bench: Bench) -> None:
