@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Protocol
 
 from attrs import field, frozen
@@ -27,15 +27,15 @@ class ToolSpec:
 class ToolCall:
     """One call to run; ``name`` and ``kind`` are those of the spec.
 
-    ``pause`` stops the clocks of the call while a person is being asked: a toolbox waits for people inside of it. All
-    pauses of a call together are bounded by ten minutes.
+    ``pause`` stops the clocks of the call while a person is being asked, and lets others have its place meanwhile: a
+    toolbox waits for people inside of it. All pauses of a call together are bounded by ten minutes.
     """
 
     call_id: str
     name: str
     arguments: Mapping[str, JsonValue] = field(repr=False)
     kind: str = "local"
-    pause: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, repr=False, eq=False)
+    pause: Callable[[], AbstractAsyncContextManager[None]] = field(default=nullcontext, repr=False, eq=False)
 
 
 @frozen

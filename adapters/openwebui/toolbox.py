@@ -149,7 +149,7 @@ class HostToolbox:
             arguments = {name: value for name, value in arguments.items() if name in entry.declared}
         if not await self._approved(call, entry, arguments):
             return _failed(call, "not_approved", _NOT_APPROVED)
-        with call.pause() if entry.asks_the_user else nullcontext():
+        async with call.pause() if entry.asks_the_user else nullcontext():
             value = await settle(await self._execute(entry, arguments))
         value = self._terminal_file(entry, arguments, value)
         result = await self._read(entry, value)
@@ -180,7 +180,7 @@ class HostToolbox:
             return False
         asked = {"tool_call": {"id": call.call_id, "name": entry.spec.name, "arguments": dict(arguments)}}
         try:
-            with call.pause():
+            async with call.pause():
                 return await self._event_call({"type": "confirmation", "data": asked}) is True
         except Exception as error:  # noqa: BLE001 - whatever the host's socket raises, it is not the user's yes
             _LOG.warning("a tool call could not be put to the user: %s", type(error).__name__)

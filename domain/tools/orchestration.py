@@ -6,8 +6,8 @@ call starts when it holds two permits, one of its turn and one of the process. T
 batch from the first of its calls that started, one for the whole round since anything last moved. A batch waits for its
 first permit no longer than it may run; a call that never started is told so to the model and is no failure of its tool.
 Whatever ends a call (its answer, an exception, one of the clocks, a breaker, bad arguments) ends it with exactly one
-`ToolOutput`; nothing a tool does ends the answer. The clocks stand still while a tool waits for a person
-(`ToolCall.pause`), up to ten minutes a call.
+`ToolOutput`; nothing a tool does ends the answer. While a tool waits for a person (`ToolCall.pause`, up to ten minutes a
+call) the clocks stand still, and its permit of the process is free for others.
 
 A tool may have sent a mail before it failed, so it is run once per call. Only `ToolNotRunError`, by which a toolbox
 says that nothing happened, is tried again.
@@ -21,36 +21,36 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
-from attrs import define, evolve, frozen
+from attrs import evolve, frozen
 
-from openrouter_pipe.domain.admission import Admission, AdmissionPolicy
+from openrouter_pipe.domain.admission import Admission
 from openrouter_pipe.domain.breakers import BreakerPolicy, Breakers
 from openrouter_pipe.domain.tools.arguments import read_arguments
+from openrouter_pipe.domain.tools.batching import Job, batches
+from openrouter_pipe.domain.tools.places import Place
 from openrouter_pipe.domain.tools.policy import ToolPolicy
 from openrouter_pipe.domain.tools.schemas import Offer
 from openrouter_pipe.domain.tools.stopwatch import PERSON_LIMIT, Stopwatch
 from openrouter_pipe.ports.items import FunctionCallItem, TextPart
-from openrouter_pipe.ports.json import JsonValue
 from openrouter_pipe.ports.runtime import Clock
-from openrouter_pipe.ports.tools import Toolbox, ToolCall, ToolNotRunError, ToolOutput, ToolSpec
+from openrouter_pipe.ports.tools import Toolbox, ToolCall, ToolNotRunError, ToolOutput
 
 _T = TypeVar("_T")
 _S = TypeVar("_S")
 
 _log: Final = logging.getLogger(__name__)
 
-BLOCKERS: Final = frozenset({"depends_on", "_depends_on", "sequential", "no_batch"})
-"""Argument names by which a call asks not to share a batch."""
-
 _MAX_MESSAGE: Final = 2000  # characters of an exception that the model reads
 _LONGEST_READ: Final = 32 * 1024  # characters of a failure that are redacted; more would hold up the event loop
 _DOUBTFUL_END: Final = 1024  # what is thrown away behind a cut: it may hold the head of a secret
 _ATTEMPTS: Final = 3
 _FIRST_DELAY: Final = 0.5  # seconds
-_UNBOUNDED: Final = 1_000_000_000  # the queue of each turn bounds how many calls can wait for the process
 
 
 @frozen
@@ -112,16 +112,6 @@ class ToolOrchestrator:
             await runner.stop(work)
 
 
-@define(eq=False)
-class _Job:
-    """One call with what is known of it before it runs, and whether it has begun to."""
-
-    call: FunctionCallItem
-    spec: ToolSpec
-    arguments: Mapping[str, JsonValue]
-    started: bool = False
-
-
 class _Round:
     """The state of one round of calls."""
 
@@ -147,26 +137,20 @@ class _Round:
         self._breaker = breaker
         self._redact = redact
         self._turn = asyncio.Semaphore(policy.max_parallel_per_request)
-        # Unbounded on purpose: it holds at most two entries for each call of the round.
-        self._progress: asyncio.Queue[ToolProgress] = asyncio.Queue()
+        self._progress: deque[ToolProgress] = deque()  # at most two entries for each call of the round
+        self._wake: Callable[[], None] = _nothing
         self._quiet = Stopwatch(clock)
-        self._stopping = False
 
     async def next_progress(self, work: asyncio.Future[None]) -> ToolProgress | None:
         """The next thing that happened; None when the round is over and all was told."""
-        if self._progress.empty() and not work.done():
-            getter = asyncio.ensure_future(self._progress.get())
-            try:
-                await _either(getter, work)
-                if getter.done():
-                    return getter.result()
-            finally:
-                getter.cancel()
-        return None if self._progress.empty() else self._progress.get_nowait()
+        while not self._progress and not work.done():
+            news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._wake = partial(_settle, news)
+            await _either(news, work)
+        return self._progress.popleft() if self._progress else None
 
     async def stop(self, work: asyncio.Future[None]) -> None:
         """Cancel what still runs and wait for it, within the time for clean-up."""
-        self._stopping = True
         await self._cancel(work, "the turn ended")
 
     async def run(self, calls: Sequence[FunctionCallItem]) -> None:
@@ -174,14 +158,14 @@ class _Round:
         jobs = [job for call in calls if (job := self._prepare(call)) is not None]
         if not jobs:
             return
-        batches = _batches(jobs, self._policy.batch_cap)
-        queue: asyncio.Queue[list[_Job]] = asyncio.Queue(self._policy.queue_size)
+        waiting = batches(jobs, self._policy.batch_cap)
+        queue: asyncio.Queue[list[Job]] = asyncio.Queue(self._policy.queue_size)
         workers = [
             asyncio.ensure_future(self._work(queue))
-            for _ in range(min(self._policy.max_parallel_per_request, len(batches)))
+            for _ in range(min(self._policy.max_parallel_per_request, len(waiting)))
         ]
         try:
-            for batch in batches:
+            for batch in waiting:
                 await queue.put(batch)
             await queue.join()
         finally:
@@ -189,7 +173,7 @@ class _Round:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
 
-    def _prepare(self, call: FunctionCallItem) -> _Job | None:
+    def _prepare(self, call: FunctionCallItem) -> Job | None:
         """Check a call before anything runs; a call that cannot run gets its output here."""
         spec = self._offer.specs.get(call.name)
         if spec is None:
@@ -205,9 +189,9 @@ class _Round:
         if not self._breakers.allows(key, self._breaker):
             self._fail(call, "breaker_open", f"{spec.name} failed repeatedly and is skipped for a while.")
             return None
-        return _Job(call, spec, arguments)
+        return Job(call, spec, arguments)
 
-    async def _work(self, queue: asyncio.Queue[list[_Job]]) -> None:
+    async def _work(self, queue: asyncio.Queue[list[Job]]) -> None:
         while True:
             batch = await queue.get()
             try:
@@ -215,7 +199,7 @@ class _Round:
             finally:
                 queue.task_done()
 
-    async def _run_batch(self, batch: list[_Job]) -> None:
+    async def _run_batch(self, batch: list[Job]) -> None:
         watch = Stopwatch(self._clock, self._quiet)
         runs = {asyncio.ensure_future(self._run_call(job, batch, watch)): job for job in batch}
         together = asyncio.gather(*runs, return_exceptions=True)
@@ -225,16 +209,17 @@ class _Round:
                 if not run.done():
                     code, message = self._why_batch_ended(job)
                     await self._cancel(run, f"{job.spec.name} ran out of time")
-                    self._finish(job.call, _failed(job.call, code, message), job.spec, counts=job.started)
-                elif (error := run.exception()) is not None:
+                    self._finish(job, _failed(job.call, code, message), counts=job.started)
+                elif not job.ended:
+                    error = None if run.cancelled() else run.exception()
                     _log.error("Running %s failed", job.spec.name, exc_info=error)
-                    self._fail(job.call, "internal_error", f"{job.spec.name} could not be run.")
+                    self._finish(job, _failed(job.call, "internal_error", f"{job.spec.name} could not be run."))
         finally:
             for run in runs:
                 run.cancel()
             await asyncio.gather(*runs, return_exceptions=True)
 
-    async def _batch_watch(self, batch: list[_Job], watch: Stopwatch) -> None:
+    async def _batch_watch(self, batch: list[Job], watch: Stopwatch) -> None:
         """Return when the batch is out of time, or when nothing in the round has moved for too long.
 
         The first call that starts restarts ``watch``: until then the time is that of waiting for a place, in which no
@@ -248,7 +233,7 @@ class _Round:
                 return
             await self._quiet.sleep(min(left, quiet))
 
-    def _why_batch_ended(self, job: _Job) -> tuple[str, str]:
+    def _why_batch_ended(self, job: Job) -> tuple[str, str]:
         if not job.started:
             return "not_started", f"{job.spec.name} did not run: no place for it came free in time. Try again later."
         idle = self._policy.idle_timeout
@@ -256,45 +241,55 @@ class _Round:
             return "idle_timeout", f"No tool made progress for {idle:g} seconds; the call was stopped."
         return "batch_timeout", f"The batch of tool calls took longer than {self._policy.batch_timeout:g} seconds."
 
-    async def _run_call(self, job: _Job, batch: list[_Job], batch_watch: Stopwatch) -> None:
-        limit = AdmissionPolicy(self._policy.max_parallel_global, _UNBOUNDED)
-        async with self._turn, self._process.permit(self._user_id, limit):
+    async def _run_call(self, job: Job, batch: list[Job], batch_watch: Stopwatch) -> None:
+        async with self._turn, Place(self._process, self._user_id, self._policy.max_parallel_global) as place:
             if not any(other.started for other in batch):
                 batch_watch.restart()
             job.started = True
             self._tell(CallStarted(job.call))
             watch = Stopwatch(self._clock, batch_watch)
-            tool = asyncio.ensure_future(self._guarded(job, watch))
+            tool = asyncio.ensure_future(self._guarded(job, watch, place))
             try:
                 if await self._within(tool, watch.expire(self._policy.timeout)):
-                    output, counts = tool.result()
+                    output, counts = _cancelled(job) if tool.cancelled() else tool.result()
                 else:
-                    await self._cancel(tool, f"{job.spec.name} ran out of time")
                     nobody = watch.asked >= PERSON_LIMIT
-                    output, counts = _failed(job.call, "timeout", self._why_call_ended(job, nobody)), not nobody
-                self._finish(job.call, output, job.spec, counts=counts)
+                    code, message = self._why_call_ended(job, place, nobody_answered=nobody)
+                    await self._cancel(tool, f"{job.spec.name} ran out of time")
+                    output, counts = _failed(job.call, code, message), not nobody
+                self._finish(job, output, counts=counts)
             finally:
                 await self._cancel(tool, "the turn ended")
 
-    def _why_call_ended(self, job: _Job, nobody_answered: bool) -> str:
+    def _why_call_ended(self, job: Job, place: Place, *, nobody_answered: bool) -> tuple[str, str]:
+        if nobody_answered and place.waiting:
+            return "not_started", f"{job.spec.name} did not run: no place for it came free in time. Try again later."
         if nobody_answered:
-            return f"{job.spec.name} asked the user, who did not answer within {PERSON_LIMIT:g} seconds."
-        return f"{job.spec.name} took longer than {self._policy.timeout:g} seconds and was stopped."
+            message = f"{job.spec.name} asked the user, who did not answer within {PERSON_LIMIT:g} seconds."
+            return "timeout", message
+        return "timeout", f"{job.spec.name} took longer than {self._policy.timeout:g} seconds and was stopped."
 
-    async def _guarded(self, job: _Job, watch: Stopwatch) -> tuple[ToolOutput, bool]:
-        """Run the tool; never raises but for our own cancellation. True in the answer counts for the breaker."""
-        call = ToolCall(job.call.call_id, job.spec.name, job.arguments, job.spec.kind, watch.paused)
+    async def _guarded(self, job: Job, watch: Stopwatch, place: Place) -> tuple[ToolOutput, bool]:
+        """Run the tool; never raises. True in the answer counts for the breaker.
+
+        A cancellation is swallowed whoever sent it: the answer of a call that we cancelled is not read any more, and a
+        tool that cancels the task it runs in must not take the round with it.
+        """
+
+        @asynccontextmanager
+        async def pause() -> AsyncGenerator[None, None]:
+            with watch.paused():
+                async with place.lent():
+                    yield
+
+        call = ToolCall(job.call.call_id, job.spec.name, job.arguments, job.spec.kind, pause)
         try:
             return self._checked(job.call, await self._attempts(call)), False
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if self._stopping or (task is not None and task.cancelling()):
-                raise
-            return _failed(job.call, "cancelled", f"{job.spec.name} cancelled itself."), True
+            return _cancelled(job)
         except BaseException as error:  # noqa: BLE001 - documented edge: a tool is foreign code, even SystemExit stops here
             _log.warning("Tool %s failed with %s", job.spec.name, type(error).__name__)
-            message = self._told(f"{type(error).__name__}: {error}")[:_MAX_MESSAGE]
-            return _failed(job.call, "tool_error", message), True
+            return _failed(job.call, "tool_error", self._told(_words(error))[:_MAX_MESSAGE]), True
 
     def _checked(self, call: FunctionCallItem, output: ToolOutput) -> ToolOutput:
         """The output under its call's own id; what a failure says is redacted, whoever put it into words."""
@@ -342,17 +337,28 @@ class _Round:
     def _fail(self, call: FunctionCallItem, code: str, message: str) -> None:
         self._tell(CallFinished(call, _failed(call, code, message)))
 
-    def _finish(self, call: FunctionCallItem, output: ToolOutput, spec: ToolSpec, *, counts: bool) -> None:
-        key = ("tool", self._user_id, spec.name)
+    def _finish(self, job: Job, output: ToolOutput, *, counts: bool = False) -> None:
+        job.ended = True
+        key = ("tool", self._user_id, job.spec.name)
         if counts:
             self._breakers.failure(key, self._breaker)
         elif output.ok:
             self._breakers.success(key)
-        self._tell(CallFinished(call, output))
+        self._tell(CallFinished(job.call, output))
 
     def _tell(self, progress: ToolProgress) -> None:
         self._quiet.restart()
-        self._progress.put_nowait(progress)
+        self._progress.append(progress)
+        self._wake()
+
+
+def _nothing() -> None:
+    """Nobody waits for news."""
+
+
+def _settle(news: asyncio.Future[None]) -> None:
+    if not news.done():
+        news.set_result(None)
 
 
 async def _either(one: asyncio.Future[_T], other: asyncio.Future[_S]) -> None:
@@ -360,8 +366,7 @@ async def _either(one: asyncio.Future[_T], other: asyncio.Future[_S]) -> None:
     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def wake(_: object) -> None:
-        if not done.done():
-            done.set_result(None)
+        _settle(done)
 
     one.add_done_callback(wake)
     other.add_done_callback(wake)
@@ -377,20 +382,12 @@ def _failed(call: FunctionCallItem, code: str, message: str) -> ToolOutput:
     return ToolOutput(call.call_id, text, ok=False, reason=code)
 
 
-def _batches(jobs: Sequence[_Job], cap: int) -> list[list[_Job]]:
-    """Calls of one tool side by side, in order of their first call; a call with a blocker stands alone."""
-    batches: list[list[_Job]] = []
-    open_batches: dict[str, list[_Job]] = {}
-    for job in jobs:
-        name = job.call.name
-        if BLOCKERS & job.arguments.keys():
-            batches.append([job])
-            open_batches.pop(name, None)
-            continue
-        batch = open_batches.get(name)
-        if batch is None or len(batch) >= cap:
-            batch = []
-            batches.append(batch)
-            open_batches[name] = batch
-        batch.append(job)
-    return batches
+def _cancelled(job: Job) -> tuple[ToolOutput, bool]:
+    return _failed(job.call, "cancelled", f"{job.spec.name} cancelled itself."), True
+
+
+def _words(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - documented edge: the words of an exception are foreign code too
+        return type(error).__name__

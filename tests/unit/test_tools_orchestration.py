@@ -170,14 +170,50 @@ async def test_whatever_a_tool_raises_becomes_an_output_and_it_ran_once(error: B
     assert count == 1
 
 
-async def test_a_tool_that_cancels_itself_is_a_failed_output() -> None:
+async def _raise_cancelled(arguments: Mapping[str, Any]) -> str:
+    raise asyncio.CancelledError
+
+
+async def _cancel_own_task(arguments: Mapping[str, Any]) -> str:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(0)
+    return "still here"
+
+
+async def _cancel_own_task_and_return(arguments: Mapping[str, Any]) -> str:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    return "gone"
+
+
+@pytest.mark.parametrize("tool", [_raise_cancelled, _cancel_own_task, _cancel_own_task_and_return])
+async def test_a_tool_that_cancels_itself_is_a_failed_output_and_the_next_one_runs(tool: Function) -> None:
+    bench = Bench(policy=ToolPolicy(max_parallel_per_request=1, shutdown_timeout=1))
+    bench.tool("own", tool)
+    bench.tool("t", _say)
+    events = await bench.run(call("own", 1), call("t", 2))
+    assert reason(events) == "cancelled"
+    assert outputs(events)["call_2"].ok
+
+
+class _WordlessError(RuntimeError):
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+async def test_an_exception_that_cannot_be_put_into_words_is_named() -> None:
     bench = Bench()
 
-    async def raises(arguments: Mapping[str, Any]) -> str:
-        raise asyncio.CancelledError
+    async def tool(arguments: Mapping[str, Any]) -> str:
+        raise _WordlessError
 
-    bench.tool("raises", raises)
-    assert reason(await bench.run(call("raises"))) == "cancelled"
+    bench.tool("t", tool)
+    events = await bench.run(call("t"))
+    assert reason(events) == "tool_error"
+    assert "_WordlessError" in outputs(events)["call_1"].text
 
 
 async def test_only_a_tool_that_did_not_run_is_tried_again() -> None:
@@ -412,7 +448,7 @@ class AskingToolbox(MemoryToolbox):
 
     async def run(self, call: ToolCall) -> ToolOutput:
         if call.name == "asks":
-            with call.pause():
+            async with call.pause():
                 await self._clock.sleep(self._seconds)
         return await super().run(call)
 
@@ -460,6 +496,78 @@ async def test_after_the_persons_answer_the_clocks_run_on(policy: ToolPolicy, ex
     assert 258 <= bench.clock.monotonic() <= 265
 
 
+async def test_people_who_are_asked_keep_nobody_elses_tools_from_running() -> None:
+    bench = Bench(policy=attrs.evolve(LIMITED, max_parallel_global=1))
+    bench.toolbox = AskingToolbox(bench.clock, 500)
+    bench.tool("asks", _say)
+    bench.tool("t", _say)
+    asking = asyncio.ensure_future(bench.run(call("asks", 1), step=0))
+    await settle()
+    assert bench.orchestrator.running == 0
+    assert outputs(await bench.run(call("t"), user="other", step=0))["call_1"].ok
+    assert not asking.done()
+    bench.clock.advance(500)
+    assert outputs(await asking)["call_1"].ok
+
+
+async def test_after_the_persons_answer_the_call_waits_for_a_place_again() -> None:
+    bench = Bench(policy=attrs.evolve(LIMITED, max_parallel_global=1))
+    bench.toolbox = AskingToolbox(bench.clock, 50)
+    bench.tool("asks", _say)
+    asking = asyncio.ensure_future(bench.run(call("asks", 1), step=0))
+    await settle()
+    release = asyncio.Event()
+    other = await _fill_the_process(bench, release)
+    bench.clock.advance(100)
+    await settle()
+    assert bench.orchestrator.running == 1
+    assert [item.name for item in bench.toolbox.calls] == ["hold"]
+    release.set()
+    assert outputs(await asking)["call_1"].ok
+    await other
+    assert bench.orchestrator.running == 0
+
+
+async def test_a_place_that_never_comes_free_after_the_answer_blames_neither_person_nor_tool() -> None:
+    bench = Bench(policy=attrs.evolve(LIMITED, max_parallel_global=1))
+    bench.toolbox = AskingToolbox(bench.clock, 50)
+    bench.tool("asks", _say)
+    asking = asyncio.ensure_future(bench.run(call("asks", 1)))
+    await settle(5)
+    release = asyncio.Event()
+    other = await _fill_the_process(bench, release)
+    assert reason(await asking) == "not_started"
+    release.set()
+    await other
+    assert bench.orchestrator.running == 0
+
+
+class StubbornToolbox(MemoryToolbox):
+    """Asks a person, ignores its cancellation, and comes back when everybody has gone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.release = asyncio.Event()
+
+    async def run(self, call: ToolCall) -> ToolOutput:
+        async with call.pause():
+            while not self.release.is_set():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self.release.wait()
+        return await super().run(call)
+
+
+async def test_a_call_that_comes_back_after_its_end_takes_no_place() -> None:
+    bench = Bench(policy=LIMITED)
+    toolbox = StubbornToolbox()
+    bench.toolbox = toolbox
+    bench.tool("asks", _say)
+    assert reason(await bench.run(call("asks"))) == "timeout"
+    toolbox.release.set()
+    await settle()
+    assert bench.orchestrator.running == 0
+
+
 @pytest.mark.parametrize("shutdown", [0.0, 5.0])
 async def test_closing_leaves_nothing_running(shutdown: float) -> None:
     bench = Bench(policy=ToolPolicy(shutdown_timeout=shutdown))
@@ -495,6 +603,7 @@ async def test_random_schedules_hold_every_limit_and_answer_every_call() -> None
             shutdown_timeout=1.0,
         )
         bench = Bench(policy=policy)
+        bench.toolbox = AskingToolbox(bench.clock, rng.randint(0, 9))
         running = {"now": 0, "most": 0}
 
         async def tool(arguments: Mapping[str, Any], bench: Bench = bench, running: dict[str, int] = running) -> str:
@@ -508,9 +617,10 @@ async def test_random_schedules_hold_every_limit_and_answer_every_call() -> None
             finally:
                 running["now"] -= 1
 
-        for name in "abc":
+        names = ("a", "b", "asks")
+        for name in names:
             bench.tool(name, tool)
-        calls = [call(rng.choice("abc"), n, t=rng.randint(0, 9)) for n in range(rng.randint(1, 8))]
+        calls = [call(rng.choice(names), n, t=rng.randint(0, 9)) for n in range(rng.randint(1, 8))]
         result = outputs(await bench.run(*calls, pace=lambda: rng.randint(1, 10)))
         assert set(result) == {item.call_id for item in calls}
         assert running["now"] == 0
