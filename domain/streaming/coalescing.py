@@ -1,4 +1,4 @@
-"""Coalescing: text deltas that are already there are merged into one; nothing is ever waited for.
+"""Coalescing: deltas of text and of reasoning that are already there are merged into one; nothing is ever waited for.
 
 A delta is held only while the provider's stream says that its next event is ready without waiting (`LookAhead`), that is,
 while several events came out of one read from the network. On an idle stream that is never the case, so a delta passes at
@@ -14,49 +14,67 @@ its own time-outs while the front end works, and those time-outs would strike th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
-from openrouter_pipe.ports.provider import LookAhead, ProviderEvent, TextDelta
+from openrouter_pipe.ports.provider import LookAhead, ProviderEvent, ReasoningDelta, TextDelta
 from openrouter_pipe.ports.runtime import Clock
+
+_Delta: TypeAlias = TextDelta | ReasoningDelta
 
 
 class Coalescer:
-    """Merges neighbouring text deltas of one message part, up to ``limit`` characters; 0 switches it off."""
+    """Merges neighbouring deltas of one text, up to ``limit`` characters; 0 switches it off."""
+
+    __slots__ = ("_ahead", "_clock", "_first", "_held", "_length", "_limit", "_longest", "_since")
 
     def __init__(self, ahead: LookAhead, limit: int, longest_seconds: float, clock: Clock) -> None:
         self._ahead = ahead
         self._limit = limit
         self._longest = longest_seconds
         self._clock = clock
+        self._first: _Delta | None = None
         self._held: list[str] = []
         self._length = 0
-        self._place = (0, 0)
         self._since = 0.0
 
     def push(self, event: ProviderEvent) -> Sequence[ProviderEvent]:
         """The events to pass on now, in order."""
-        if type(event) is not TextDelta:
-            return (*self.flush(), event) if self._held else (event,)
-        more = self._ahead.ready()
-        if not self._held and (not more or len(event.text) >= self._limit):
-            return (event,)
+        first = self._first
+        if type(event) is not TextDelta and type(event) is not ReasoningDelta:
+            return (event,) if first is None else (*self.flush(), event)
+        more, text = self._ahead.ready(), event.text
         before: Sequence[ProviderEvent] = ()
-        if self._held and self._place != (event.index, event.part):
-            before = self.flush()
-        if not self._held:
+        if first is not None and not _continues(first, event):
+            before, first = self.flush(), None
+        if first is None:
+            if not more or len(text) >= self._limit:
+                return (*before, event) if before else (event,)
+            self._first = event
             self._since = self._clock.monotonic()
-            self._place = (event.index, event.part)
-        self._held.append(event.text)
-        self._length += len(event.text)
+        self._held.append(text)
+        self._length += len(text)
         if more and self._length < self._limit and self._clock.monotonic() - self._since < self._longest:
             return before
         return (*before, *self.flush())
 
     def flush(self) -> Sequence[ProviderEvent]:
         """What is held, because nothing follows."""
-        if not self._held:
+        first = self._first
+        if first is None:
             return ()
-        index, part = self._place
-        merged = TextDelta(index, part, "".join(self._held))
+        text = "".join(self._held)
+        self._first = None
         self._held.clear()
         self._length = 0
-        return (merged,)
+        if isinstance(first, TextDelta):
+            return (TextDelta(first.index, first.part, text),)
+        return (ReasoningDelta(first.index, first.part, text, first.summary),)
+
+
+def _continues(first: _Delta, event: _Delta) -> bool:
+    """Whether both belong to the same text."""
+    if first.index != event.index or first.part != event.part:
+        return False
+    if isinstance(first, TextDelta):
+        return isinstance(event, TextDelta)
+    return isinstance(event, ReasoningDelta) and first.summary is event.summary

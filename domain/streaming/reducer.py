@@ -147,11 +147,14 @@ class TurnReducer:
     def feed(self, event: ProviderEvent) -> Sequence[ReducerEvent]:
         """What one provider event means to the front end; often nothing, mostly one event."""
         stage = self._stage
-        if type(event) is TextDelta and stage.thinking is None and not stage.status.waiting and self._finish is None:
-            message = self._messages.states.get(event.index)  # the hot path: one more piece of an open message
-            if message is not None and message.final is None and event.part in message.parts:
-                text = message.parts[event.part].add(event.text)
-                return (TextAdded(message.index, text),) if text else ()
+        if self._finish is None and not stage.status.waiting:
+            if type(event) is TextDelta:  # the hot path: one more piece of what is open
+                message = self._messages.states.get(event.index) if stage.thinking is None else None
+                if message is not None and message.final is None and event.part in message.parts:
+                    text = message.parts[event.part].add(event.text)
+                    return (TextAdded(message.index, text),) if text else ()
+            elif type(event) is ReasoningDelta and not stage.lines and (more := self._thoughts.more(event)) is not None:
+                return more
         if self._finish is not None:
             _log.debug("event after the end of the response ignored: %s", type(event).__name__)
             return ()

@@ -47,7 +47,7 @@ class Stage:
         self.out: list[ReducerEvent] = []
         self._ids = ids
         self._quiet = quiet
-        self._lines = thinking in {"status", "both"}
+        self.lines = thinking in {"status", "both"}
         self._thought_about = False
         self._thought_line = ThoughtLine()
         self._citations = CitationBook()
@@ -88,7 +88,7 @@ class Stage:
 
     def say_thought(self, text: str) -> None:
         """Thought as a status line, where the settings ask for it."""
-        if self._lines:
+        if self.lines:
             line = self._thought_line.add(text)
             self.say(line if self._thought_about else THINKING)
             self._thought_about = True

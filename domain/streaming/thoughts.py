@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import attrs
 
@@ -11,6 +12,7 @@ from openrouter_pipe.domain.streaming.state import ThoughtState
 from openrouter_pipe.domain.streaming.text import well_formed
 from openrouter_pipe.ports.chat import ItemClosed, ReasoningAdded
 from openrouter_pipe.ports.items import ItemKind, ReasoningItem
+from openrouter_pipe.ports.provider import ReasoningDelta
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +32,17 @@ class Thoughts:
             shown_at = self._stage.open(ItemKind.REASONING, known.id) if self._stage.boxes else None
             thought = self.states[index] = ThoughtState(shown_at, known, self._stage.clock.monotonic())
         return thought
+
+    def more(self, event: ReasoningDelta) -> Sequence[ReasoningAdded] | None:
+        """One more piece of the thought that is under way, by the short way; None where it takes the long one."""
+        thought = self._stage.thinking
+        if thought is None or thought.index is None or self.states.get(event.index) is not thought:
+            return None
+        part = thought.parts.get((event.summary, event.part))
+        if part is None or thought.final is not None:
+            return None
+        text = part.add(event.text)
+        return (ReasoningAdded(thought.index, event.part, text, event.summary),) if text else ()
 
     def add(self, index: int, number: int, delta: str, *, summary: bool) -> None:
         """More reasoning."""

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from openrouter_pipe.adapters.memory.runtime import ManualClock
 from openrouter_pipe.domain.streaming.coalescing import Coalescer
-from openrouter_pipe.ports.provider import ArgumentsDelta, TextDelta
+from openrouter_pipe.ports.provider import ArgumentsDelta, ReasoningDelta, TextDelta
 
 
 class Ahead:
@@ -53,8 +53,19 @@ def test_another_item_or_another_event_comes_behind_what_was_held() -> None:
     assert play(events, 256) == [[], [TextDelta(0, 0, "a")], [TextDelta(1, 0, "b"), ArgumentsDelta(2, "{")], []]
 
 
-deltas = st.builds(TextDelta, st.integers(0, 1), st.integers(0, 1), st.text("abc", min_size=1, max_size=5))
-anything = st.one_of(deltas, st.builds(ArgumentsDelta, st.integers(0, 1), st.just("{")))
+def test_reasoning_is_merged_like_text_and_each_kind_of_it_apart() -> None:
+    raw = [ReasoningDelta(0, 0, letter, summary=False) for letter in "ab"]
+    said = [ReasoningDelta(0, 0, letter, summary=True) for letter in "cd"]
+    merged = [ReasoningDelta(0, 0, "ab", summary=False), ReasoningDelta(0, 0, "cd", summary=True)]
+    text = TextDelta(0, 0, "e")
+    passed = play([(event, event is not text) for event in (*raw, *said, text)], 256)
+    assert passed == [[], [], merged[:1], [], [merged[1], text], []]
+
+
+pieces = st.text("abc", min_size=1, max_size=5)
+deltas = st.builds(TextDelta, st.integers(0, 1), st.integers(0, 1), pieces)
+thoughts = st.builds(ReasoningDelta, st.integers(0, 1), st.integers(0, 1), pieces, st.booleans())
+anything = st.one_of(deltas, thoughts, st.builds(ArgumentsDelta, st.integers(0, 1), st.just("{")))
 
 
 @given(st.lists(st.tuples(anything, st.booleans())), st.integers(1, 20))
@@ -65,7 +76,9 @@ def test_nothing_is_lost_repeated_or_reordered_and_nothing_is_held_when_nothing_
 
     def letters(flow: list) -> list[tuple]:
         return [
-            (type(event), event.index, getattr(event, "part", None), letter) for event in flow for letter in event.text
+            (type(event), event.index, getattr(event, "part", None), getattr(event, "summary", None), letter)
+            for event in flow
+            for letter in event.text
         ]
 
     assert letters([event for event, _ in events]) == letters([event for step in passed for event in step])
