@@ -32,7 +32,7 @@ from openrouter_pipe.adapters.web import GuardedFetcher
 from openrouter_pipe.composition.core import CoreContainer
 from openrouter_pipe.composition.metrics import make_metrics
 from openrouter_pipe.composition.policies import log_redaction
-from openrouter_pipe.composition.redis import RedisPolicies, artifact_store, cost_sink
+from openrouter_pipe.composition.redis import RedisPolicies, Sharing, artifact_store, cost_sink
 from openrouter_pipe.composition.served import LatestSettings, ServedChat
 from openrouter_pipe.composition.session_logs import LogRetention, archiving
 from openrouter_pipe.composition.supervisor import Supervisor, Worker
@@ -68,7 +68,9 @@ class PipeContainer(containers.DeclarativeContainer):
     codec = providers.Singleton(OpenRouterItemCodec)
     clients = providers.Singleton(HttpClients, transport_factory=transport_factory)
     provider = providers.Singleton(RecordedProvider, providers.Singleton(OpenRouterProvider, clients))
-    catalog_source = providers.Singleton(OpenRouterCatalog, clients)
+    latest = providers.Singleton(LatestSettings, pipe_id)
+    sharing = providers.Singleton(Sharing, environment, pipe_id, latest)
+    catalog_source = providers.Singleton(Sharing.catalog, sharing, providers.Singleton(OpenRouterCatalog, clients))
     store: providers.Singleton[ArtifactStore] = providers.Singleton(artifact_store, environment, pipe_id, metrics)
     costs: providers.Singleton[CostSink | None] = providers.Singleton(cost_sink, environment, pipe_id)
     fetcher = providers.Singleton(GuardedFetcher, providers.Singleton(OutboundGuard), clock)
@@ -91,8 +93,8 @@ class PipeContainer(containers.DeclarativeContainer):
     admission: providers.Provider[Admission] = core.admission
     breakers: providers.Provider[Breakers] = core.breakers
     catalog: providers.Provider[CatalogService] = core.catalog
-    latest = providers.Singleton(LatestSettings, pipe_id)
-    housekeeping = providers.Singleton(Housekeeping, store, clock, randomness, latest.provided.housekeeping)
+    upkeep = providers.Singleton(Sharing.upkeep, sharing, store)
+    housekeeping = providers.Singleton(Housekeeping, upkeep, clock, randomness, latest.provided.housekeeping)
     session_logs = providers.Singleton(ArchiveWriter, metrics)
     log_retention = providers.Singleton(LogRetention, latest, clock, randomness)
     supervisor = providers.Singleton(
@@ -137,6 +139,7 @@ class PipeServices:
         await asyncio.gather(
             _ended("the catalogue", container.catalog().close()),
             _ended("the connections", container.clients().aclose()),
+            _ended("what the workers share", container.sharing().aclose()),
             _ended("the session logs", container.session_logs().aclose()),
             _ended("the downloads", container.fetcher().aclose()),
             *([_ended("the store", store.aclose())] if isinstance(store := container.store(), _Closable) else []),

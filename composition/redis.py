@@ -15,15 +15,25 @@ from typing import Final
 import attrs
 from attrs import frozen
 
-from openrouter_pipe.adapters.redis import CachedArtifactStore, RedisCostSink, RedisLink, connect
+from openrouter_pipe.adapters.redis import (
+    CachedArtifactStore,
+    LeadingUpkeep,
+    RedisCostSink,
+    RedisLink,
+    SharedCatalog,
+    connect,
+)
 from openrouter_pipe.adapters.redis.keys import Keys
 from openrouter_pipe.adapters.sql.sealer import SealingSqlArtifactStore
 from openrouter_pipe.composition.policies import turn_policies
+from openrouter_pipe.composition.served import LatestSettings
 from openrouter_pipe.domain.policies import TurnPolicies
 from openrouter_pipe.ports.artifacts import StorePolicy
+from openrouter_pipe.ports.catalog import CatalogSource
 from openrouter_pipe.ports.sealing import SharedStorePolicy
 from openrouter_pipe.ports.settings import Settings
 from openrouter_pipe.ports.telemetry import CostSink, Metrics
+from openrouter_pipe.ports.upkeep import ArtifactUpkeep
 
 _log: Final = logging.getLogger(__name__)
 
@@ -88,13 +98,49 @@ def artifact_store(
     inner = SealingSqlArtifactStore(environment)
     if not plan(environment).active:
         return inner
-    keys = Keys(pipe_id, environment.get("REDIS_KEY_PREFIX", "").strip() or "open-webui")
-    return CachedArtifactStore(inner, redis_link(environment), keys, metrics)
+    return CachedArtifactStore(inner, redis_link(environment), _keys(environment, pipe_id), metrics)
+
+
+def _keys(environment: Mapping[str, str], pipe_id: str) -> Keys:
+    return Keys(pipe_id, environment.get("REDIS_KEY_PREFIX", "").strip() or "open-webui")
 
 
 def cost_sink(environment: Mapping[str, str], pipe_id: str) -> CostSink | None:
     """Where cost snapshots go; nowhere without Redis. Opens nothing; has ``aclose``."""
     return RedisCostSink(redis_link(environment), pipe_id) if plan(environment).active else None
+
+
+class Sharing:
+    """What one worker does for all: fetching the catalogue, cleaning up. Without Redis each does it. Opens nothing.
+
+    The valve is asked at every use, in the settings of the latest request.
+    """
+
+    def __init__(self, environment: Mapping[str, str], pipe_id: str, latest: LatestSettings) -> None:
+        self._environment = environment
+        self._latest = latest
+        self._keys = _keys(environment, pipe_id)
+        self._link = redis_link(environment) if plan(environment).active else None
+
+    def catalog(self, source: CatalogSource) -> CatalogSource:
+        """``source``, or one that the workers share."""
+        return source if self._link is None else SharedCatalog(source, self._link, self._keys, self._is_on)
+
+    def upkeep(self, upkeep: ArtifactUpkeep) -> ArtifactUpkeep:
+        """``upkeep``, or one of which each round is done by one worker."""
+        return upkeep if self._link is None else LeadingUpkeep(upkeep, self._link, self._keys, self._interval)
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        if self._link is not None:
+            await self._link.aclose()
+
+    def _is_on(self) -> bool:
+        return plan(self._environment, self._latest.settings).active
+
+    def _interval(self) -> float | None:
+        now = self._latest.housekeeping()
+        return now.interval if now is not None and self._is_on() else None
 
 
 class RedisPolicies:

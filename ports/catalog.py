@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from attrs import frozen
 
@@ -61,4 +61,16 @@ class CatalogSource(Protocol):
 
         Raises:
             ProviderError: no answer, an error status, or a body without a non-empty list of entries.
+        """
+
+
+@runtime_checkable
+class SharedCatalogSource(Protocol):
+    """What a source can do besides where several processes share one: hand out what another one fetched."""
+
+    async def fetch_shared(self, connection: Connection, max_age: float) -> tuple[tuple[JsonObject, ...], float]:
+        """All entries and their age in seconds, less than ``max_age``; fetched only where nobody has them so young.
+
+        Raises:
+            ProviderError: as `CatalogSource.fetch`.
         """

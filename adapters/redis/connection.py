@@ -106,6 +106,7 @@ class RedisLink:
         self._open = open_client
         self._clock = clock
         self._client: Any = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self._away_until = 0.0
         self._probed_at: float | None = None
@@ -124,6 +125,9 @@ class RedisLink:
 
         if not self.available:
             raise RedisAway(self._trouble or "closed")
+        if self._loop is not (loop := asyncio.get_running_loop()):
+            # Connections belong to the loop that opened them; it is gone, and with it the way to close them.
+            self._loop, self._client, self._probed_at = loop, None, None
         try:
             async with asyncio.timeout(DEADLINE):
                 if self._client is None:
@@ -136,10 +140,6 @@ class RedisLink:
         if self._trouble:
             _log.warning("Redis is back")
             self._trouble = ""
-
-    def forget(self) -> None:
-        """Drop the client without closing it: its event loop is not the one that runs now."""
-        self._client, self._probed_at = None, None
 
     async def aclose(self) -> None:
         """Close every connection; nothing can be used afterwards."""

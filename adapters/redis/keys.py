@@ -21,10 +21,27 @@ class Keys:
     prefix: str = "open-webui"
 
     @property
-    def base(self) -> str:
+    def own(self) -> str:
         """What every key starts with."""
         pipe = quote(self.pipe_id, safe="")
-        return f"{pipe}:{{{pipe}/{quote(self.prefix, safe='-_.') or 'open-webui'}}}:artifacts"
+        return f"{pipe}:{{{pipe}/{quote(self.prefix, safe='-_.') or 'open-webui'}}}"
+
+    @property
+    def base(self) -> str:
+        """What the keys of artifacts start with."""
+        return f"{self.own}:artifacts"
+
+    def catalog(self, which: str) -> str:
+        """A copy of the catalogue (string); ``which`` stands for the provider's address and the account."""
+        return f"{self.own}:catalog:{which}"
+
+    def catalog_turn(self, which: str) -> str:
+        """Whose turn it is to fetch it (string)."""
+        return f"{self.own}:catalog:{which}:turn"
+
+    def upkeep(self, task: str) -> str:
+        """Exists since a worker last did this part of the clean-up (string)."""
+        return f"{self.own}:upkeep:{task}"
 
     @property
     def stream(self) -> str:

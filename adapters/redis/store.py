@@ -205,7 +205,6 @@ class CachedArtifactStore:
         if self._loop is not loop:
             self._loop, self._flusher = loop, None
             self._wake, self._stop, self._flushing = asyncio.Event(), asyncio.Event(), asyncio.Lock()
-            self._link.forget()
         limits = policy if isinstance(policy, SharedStorePolicy) else _shared(policy, self._policy)
         self._policy = limits
         if not self._closed and (self._flusher is None or self._flusher.done()):

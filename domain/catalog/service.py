@@ -18,7 +18,7 @@ from attrs import frozen
 from openrouter_pipe.domain.catalog.cards import read_card
 from openrouter_pipe.domain.catalog.catalog import Catalog
 from openrouter_pipe.domain.redaction import Redactor
-from openrouter_pipe.ports.catalog import CatalogSource, ModelCard
+from openrouter_pipe.ports.catalog import CatalogSource, ModelCard, SharedCatalogSource
 from openrouter_pipe.ports.json import JsonObject
 from openrouter_pipe.ports.provider import Connection, FaultKind, ProviderError, ProviderFault
 from openrouter_pipe.ports.runtime import Clock
@@ -121,11 +121,11 @@ class CatalogService:
     async def _refresh(self, connection: Connection, origin: _Origin, refresh_seconds: float) -> None:
         settled = False
         try:
-            entries = await self._source.fetch(connection)
+            entries, age = await self._fetch(connection, refresh_seconds)
             catalog = Catalog(await _cards(entries))
             settled = bool(catalog.cards)
             if settled:
-                self._catalog, self._origin, self._fetched_at = catalog, origin, self._clock.monotonic()
+                self._catalog, self._origin, self._fetched_at = catalog, origin, self._clock.monotonic() - age
                 self._fault, self._failed_origin, self._failures = None, None, 0
         except ProviderError as error:
             self._failed(error.fault, origin, refresh_seconds)
@@ -137,6 +137,11 @@ class CatalogService:
             if not settled:  # also when the source crashed, so that a fault of ours starts no storm of requests
                 fault = ProviderFault(FaultKind.MALFORMED, "the catalogue holds no readable model")
                 self._failed(fault, origin, refresh_seconds)
+
+    async def _fetch(self, connection: Connection, refresh_seconds: float) -> tuple[tuple[JsonObject, ...], float]:
+        if isinstance(self._source, SharedCatalogSource):
+            return await self._source.fetch_shared(connection, refresh_seconds)
+        return await self._source.fetch(connection), 0.0
 
     def _failed(self, fault: ProviderFault, origin: _Origin, refresh_seconds: float) -> None:
         self._failures = self._failures + 1 if self._failed_origin == origin else 1
