@@ -15,17 +15,17 @@ from attrs import frozen
 
 from openrouter_pipe.ports.artifacts import ArtifactStoreError, StorePolicy
 from openrouter_pipe.ports.runtime import Clock, Randomness
-from openrouter_pipe.ports.upkeep import ArtifactUpkeep
+from openrouter_pipe.ports.upkeep import ArtifactUpkeep, Preloading
 
 _log = logging.getLogger(__name__)
 
-FIRST_AFTER: Final = (60.0, 600.0)
+FIRST_AFTER: Final = (20.0, 120.0)
 """Seconds from the start to the first clean-up; workers that start together do not clean up together."""
 
 JITTER: Final = (0.9, 1.1)
 """Factor on the interval, drawn anew for each."""
 
-LOOK_AGAIN: Final = 60.0
+LOOK_AGAIN: Final = 10.0
 """Seconds after which a changed interval is noticed."""
 
 ORPHAN_AGE: Final = timedelta(hours=1)
@@ -58,6 +58,8 @@ class Housekeeping:
 
     async def run(self) -> None:
         """Clean up at every interval, until cancelled. A store out of reach is logged and tried again next time."""
+        if isinstance(self._store, Preloading):
+            await self._store.preload()
         first: float | None = self._randomness.uniform(*FIRST_AFTER)
         since, factor = self._clock.monotonic(), 1.0
         while True:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from openrouter_pipe.ports.artifacts import StorePolicy
 
@@ -19,3 +19,11 @@ class ArtifactUpkeep(Protocol):
 
         Where it cannot be told which chats the host has, nothing is deleted. Raises `ArtifactStoreError`.
         """
+
+
+@runtime_checkable
+class Preloading(Protocol):
+    """What a store with heavy libraries can do besides: load them before the first turn needs them."""
+
+    async def preload(self) -> None:
+        """Load what the first use would have to load, beside the event loop. Opens nothing, raises nothing."""

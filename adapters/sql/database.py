@@ -67,6 +67,11 @@ class Database:
                 await engine.dispose()
         await self._own.aclose()
 
+    def preload(self) -> None:
+        """Load driver and dialect, which takes a while; opens nothing and raises nothing. Safe in any thread."""
+        with contextlib.suppress(ArtifactStoreError, SQLAlchemyError):
+            _open(self.location(), self._deadline)
+
     async def beside_the_host(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Await ``work`` on a loop of our own where the database is SQLite, here where it is not (see `own_loop`)."""
         try:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from attrs import field, frozen
-from sqlalchemy import ColumnElement, Select, Table, Text, cast, literal, select
+from sqlalchemy import ColumnElement, Select, String, Table, Text, any_, cast, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -46,6 +46,13 @@ def selection(table: Table, condition: ColumnElement[bool]) -> Select[Any]:
         columns.is_encrypted,
         columns.created_at,
     ).where(condition)
+
+
+def among(identifier: ColumnElement[str], ids: Sequence[str], *, is_sqlite: bool) -> ColumnElement[bool]:
+    """Whether the id is one of many; to PostgreSQL they travel as one value, which is cheaper than a placeholder each."""
+    if is_sqlite:
+        return identifier.in_(ids)
+    return identifier == any_(literal(list(ids), postgresql.ARRAY(String)))
 
 
 def stored(row: Sequence[Any]) -> StoredRow:

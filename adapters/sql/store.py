@@ -28,7 +28,7 @@ from openrouter_pipe.adapters.sql.database import (
     translated,
 )
 from openrouter_pipe.adapters.sql.envelope import EnvelopeError, Place, seal, unseal
-from openrouter_pipe.adapters.sql.rows import StoredRow, row_of, selection, stored, upsert
+from openrouter_pipe.adapters.sql.rows import StoredRow, among, row_of, selection, stored, upsert
 from openrouter_pipe.ports.artifacts import Artifact, ArtifactStoreError, StorePolicy
 from openrouter_pipe.ports.json import JsonValue
 
@@ -83,6 +83,10 @@ class SqlArtifactStore:
     async def aclose(self) -> None:
         """Close every connection."""
         await self.database.aclose()
+
+    async def preload(self) -> None:
+        """See `Preloading.preload`: the drivers take twice as long to load as a turn may take."""
+        await asyncio.to_thread(self.database.preload)
 
     @beside_the_host
     async def save(self, artifacts: Sequence[Artifact], policy: StorePolicy) -> frozenset[str]:
@@ -231,7 +235,11 @@ class SqlArtifactStore:
         return durable
 
     async def _read(self, found: Sequence[Table], chat_id: str, ids: Sequence[str]) -> list[StoredRow]:
-        parts = [selection(table, (table.c.chat_id == chat_id) & table.c.id.in_(ids)) for table in found]
+        is_sqlite = self.database.location().is_sqlite
+        parts = [
+            selection(table, (table.c.chat_id == chat_id) & among(table.c.id, ids, is_sqlite=is_sqlite))
+            for table in found
+        ]
         statement = parts[0] if len(parts) == 1 else union_all(*parts)
         try:
             async with self.database.transaction() as connection:

@@ -45,8 +45,8 @@ class Bench:
         self.service = Housekeeping(self.shelf, self.clock, SteadyRandomness(), lambda: self.policy)
 
     async def pass_time(self, seconds: float) -> None:
-        for _ in range(int(seconds // 60)):
-            self.clock.advance(60)
+        for _ in range(int(seconds // 10)):
+            self.clock.advance(10)
             for _ in range(5):
                 await asyncio.sleep(0)
 
@@ -63,7 +63,7 @@ async def bench() -> object:
 
 
 async def test_soon_after_the_start_and_then_at_every_interval(bench: Bench) -> None:
-    await bench.pass_time(FIRST_AFTER[0] - 1)
+    await bench.pass_time(FIRST_AFTER[0] - 10)
     assert bench.shelf.times == []
     await bench.pass_time(3 * 3600)
     first, *later = bench.shelf.times
@@ -72,6 +72,21 @@ async def test_soon_after_the_start_and_then_at_every_interval(bench: Bench) -> 
     old, orphaned = bench.shelf.limits[0]
     now = bench.clock.now() - timedelta(seconds=bench.clock.monotonic() - first)
     assert (now - old, now - orphaned) == (timedelta(days=90), ORPHAN_AGE)
+
+
+async def test_what_takes_long_to_load_is_loaded_before_the_first_turn() -> None:
+    class Heavy(Shelf):
+        loaded = 0
+
+        async def preload(self) -> None:
+            self.loaded += 1
+
+    clock = ManualClock()
+    shelf = Heavy(clock)
+    task = asyncio.create_task(Housekeeping(shelf, clock, SteadyRandomness(), lambda: None).run())
+    await asyncio.sleep(0)
+    assert (shelf.loaded, shelf.times) == (1, [])
+    task.cancel()
 
 
 async def test_a_changed_interval_and_age_take_effect_at_once(bench: Bench) -> None:
