@@ -276,3 +276,25 @@ async def test_reading_many_entries_lets_others_run() -> None:
         steps += 1
     assert len(reading.result().cards) == 421
     assert steps >= 421 // 50
+
+
+class Shared(Source):
+    """Hands out what another process fetched 40 seconds ago."""
+
+    async def fetch_shared(self, connection: Connection, max_age: float) -> tuple[tuple[JsonObject, ...], float]:
+        assert max_age == 60
+        return await self.fetch(connection), 40.0
+
+
+async def test_the_age_of_a_shared_list_counts() -> None:
+    source, clock = Shared(), HandClock()
+    service = CatalogService(source, clock)
+    assert len((await service.current(HERE, 60)).cards) == 2
+    assert service.age() == 40
+    clock.seconds += 19
+    await service.current(HERE, 60)
+    assert source.fetches == 1
+    clock.seconds += 1
+    await service.current(HERE, 60)
+    await settle()
+    assert source.fetches == 2
