@@ -24,6 +24,7 @@ from functools import partial
 from typing import Any, Final
 
 from openrouter_pipe.adapters.openwebui.host import maybe_await
+from openrouter_pipe.adapters.openwebui.toolbox_calls import call_tool
 from openrouter_pipe.adapters.openwebui.toolbox_entries import Entry, offered, offers_tools, read_registry
 from openrouter_pipe.adapters.openwebui.toolbox_host import HostHelpers, detect_helpers
 from openrouter_pipe.adapters.openwebui.toolbox_results import (
@@ -116,7 +117,7 @@ class HostToolbox:
         in_chat = bool(metadata.get("chat_id") and metadata.get("message_id"))
         asks = event_call if callable(event_call) and in_chat and metadata.get("session_id") else None
         registry = read_registry(tools, metadata, direct=asks is not None)
-        chosen = offered(registry, body, lists=bool(metadata.get("tools")))
+        chosen = offered(registry, body)
         if not chosen:
             return None
         emits = event_emitter if callable(event_emitter) and in_chat else None
@@ -200,18 +201,16 @@ class HostToolbox:
             return await self._event_call({"type": "execute:tool", "data": data})
         if entry.callable is None:
             return {"error": "The host gives no way to run this tool."}
-        return await (await self._bound(entry.callable))(**arguments)
+        return await call_tool(await self._bound(entry.callable), arguments)
 
-    async def _bound(self, function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    async def _bound(self, function: Callable[..., Any]) -> Callable[..., Any]:
         if self._helpers.rebind is None:
             return function
         context = {
             "__messages__": self._body.get("messages") or [],
             "__files__": self._metadata.get("files") or [],
         }
-        bound: Callable[..., Awaitable[Any]] = await maybe_await(
-            self._helpers.rebind(function=function, extra_params=context)
-        )
+        bound: Callable[..., Any] = await maybe_await(self._helpers.rebind(function=function, extra_params=context))
         return bound
 
     async def _read(self, entry: Entry, value: Any) -> Result:

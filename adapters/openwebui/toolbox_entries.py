@@ -3,11 +3,13 @@
 Three sources, in this order:
 
 - the registry, ``__tools__`` with ``__metadata__["tools"]`` behind it: every version puts the tools of its own there, and
-  direct tool servers in one of the two. Entries hold live objects; they are read, never copied, logged or kept.
+  direct tool servers in one of the two. Entries hold live objects; they are read, never copied, logged or kept. Where
+  nothing has been resolved into the metadata, direct tool servers are read from ``__metadata__["tool_servers"]`` as the
+  browser sent them.
 - of these the host offers what it lists in ``body["tools"]``. A filter may have taken something off that list, and tool
   search leaves large tools out of it on purpose, so a tool that is not listed is not offered. It can still be reached
-  through the host's own ``call_tool``. A host that resolves no tools into its metadata
-  makes no list either; there everything in the registry is offered.
+  through the host's own ``call_tool``. In native mode both hosts always make the list, also an empty one; where there
+  is none at all, somebody else hands over the tools, and everything in the registry is offered.
 - ``body["extra_tools"]``, a key by which filters add to the request: an entry of the registry's shape (with a callable)
   is a tool of its own, a plain function spec replaces what the registry says about the tool of that name. A plain spec
   without such a tool is left out because nobody could run it. Tools that the provider runs are `provider_tools`.
@@ -67,14 +69,15 @@ class Entry:
 def offers_tools(metadata: Mapping[str, Any]) -> bool:
     """Whether the host leaves the running of tools to whoever answers: native mode, and not a background task.
 
-    In the other mode (``legacy``; ``default`` where that is the old default) the host has run the tools by now. The old
-    host resolves them into its metadata in native mode only; the new one treats every word but ``legacy`` as native.
+    In the other mode the host has run the tools by now. The new host treats every word but ``legacy`` as native. The old
+    one always says ``native`` or ``default``, and resolves tools into its metadata in native mode only, so that
+    ``default`` without any there is its other mode. Where no mode is given at all, neither host speaks.
     """
     if metadata.get("task"):
         return False
     params = metadata.get("params")
     mode = params.get("function_calling") if isinstance(params, Mapping) else None
-    return mode == "native" or (mode != "legacy" and bool(metadata.get("tools")))
+    return mode not in ("legacy", "default") or (mode == "default" and bool(metadata.get("tools")))
 
 
 def read_registry(tools: Any, metadata: Mapping[str, Any], *, direct: bool) -> dict[str, Entry]:
@@ -87,15 +90,26 @@ def read_registry(tools: Any, metadata: Mapping[str, Any], *, direct: bool) -> d
             entry = _entry(name, raw)
             if entry is not None and name not in entries and (direct or not entry.direct):
                 entries[name] = entry
+    if direct and not metadata.get("tools"):
+        for name, raw in _unresolved(metadata.get("tool_servers")):
+            entry = _entry(name, raw)
+            if entry is not None and name not in entries:
+                entries[name] = entry
     return entries
 
 
-def offered(entries: Mapping[str, Entry], body: Mapping[str, Any], *, lists: bool = True) -> list[Entry]:
-    """What of the registry the host wants the model to see, then what filters add.
+def _unresolved(servers: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Entries for the tools of direct servers; terminals need the host to say whether they are connected."""
+    for server in _list(servers):
+        if isinstance(server, Mapping) and not server.get("is_terminal"):
+            known = {key: value for key, value in server.items() if key not in ("specs", "system_prompt")}
+            for spec in _list(server.get("specs")):
+                yield _text(_function(spec).get("name")), {"spec": spec, "direct": True, "server": known}
 
-    ``lists``: no list means that nothing is to be seen; else that the host makes none.
-    """
-    if not lists and "tools" not in body:
+
+def offered(entries: Mapping[str, Entry], body: Mapping[str, Any]) -> list[Entry]:
+    """What of the registry the host wants the model to see (all of it without a list), then what filters add."""
+    if "tools" not in body:
         return [*entries.values(), *_extra(entries, body)]
     listed = {name for spec in _list(body.get("tools")) if (name := _text(_function(spec).get("name")))}
     chosen = [entry for name, entry in entries.items() if name in listed or entry.function in listed]

@@ -7,18 +7,20 @@ the helper gives up. Older hosts do this inline and have no helper; `read_result
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import json
 import re
 import sys
 from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator, Mapping
+from functools import partial
 from itertools import islice
 from types import AsyncGeneratorType, GeneratorType
 from typing import Any, Final
 
 from attrs import field, frozen
+
+from openrouter_pipe.adapters.openwebui.toolbox_calls import in_thread
 
 _SMALL: Final = 64 * 1024  # characters
 _ITEM: Final = 16  # characters that one value counts for, whatever it is
@@ -42,7 +44,7 @@ class Result:
 async def settle(value: Any) -> Any:
     """The value behind awaitables, generators, bytes, models and responses; raises an exception that was returned.
 
-    Generators are read up to 10,000 items or 1 MiB, plain ones in a thread; pieces of text are joined.
+    Generators are read up to 10,000 items or 1 MiB, plain ones in a thread of their own; pieces of text are joined.
     """
     for _ in range(10):
         if not inspect.isawaitable(value):
@@ -56,7 +58,7 @@ async def settle(value: Any) -> Any:
         case AsyncGeneratorType():
             return await _drain_async(value)
         case GeneratorType():
-            return await asyncio.to_thread(_drain, value)
+            return await in_thread(partial(_drain, value))
         case bytes() | bytearray() | memoryview():
             return _of_bytes(bytes(value))
     dump = getattr(value, "model_dump", None)

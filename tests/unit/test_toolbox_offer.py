@@ -123,13 +123,40 @@ def test_what_the_host_does_not_list_is_not_offered():
         ("local", "small"),
         ("builtin", "search_tools"),
     ]
-    assert offer_recent(tools, {"messages": []}) is None
+    assert offer_recent(tools, {"messages": [], "tools": []}) is None
 
 
-def test_without_a_list_the_registry_is_what_is_offered():
+@pytest.mark.parametrize("in_metadata", [True, False])
+@pytest.mark.parametrize("params", [{"function_calling": "native"}, {}, None])
+def test_without_a_list_the_registry_is_what_is_offered(params, in_metadata):
     tools = {**local("py"), **local("clock", type="builtin")}
-    found = HostToolbox.from_call(tools, metadata("native"), {"messages": []}, browser, helpers=HostHelpers())
-    assert names(found) == [("local", "py"), ("builtin", "clock")]
+    given = {**CHAT, "params": params, **({"tools": tools} if in_metadata else {})}
+    for injected in (tools, {}) if in_metadata else (tools,):
+        found = HostToolbox.from_call(injected, given, {"messages": []}, browser, helpers=HostHelpers())
+        assert names(found) == [("local", "py"), ("builtin", "clock")]
+
+
+def test_tools_are_offered_where_no_mode_is_given_and_run_where_they_are_offered():
+    """The shape of a recent host's call without the metadata's own registry: listed and injected."""
+    given = {**CHAT, "params": {}}
+    found = HostToolbox.from_call(local("py"), given, listed("py"), browser, helpers=HostHelpers())
+    assert names(found) == [("local", "py")]
+
+
+def test_direct_servers_that_nobody_resolved_are_read_from_the_metadata():
+    """Neither host leaves them so in native mode; whoever calls a pipe by itself may."""
+    servers = [{"url": "http://tools", "openapi": {}, "system_prompt": "x", "specs": [spec("browse"), spec("py"), 5]}]
+    servers += [{"url": "http://shell", "is_terminal": True, "specs": [spec("shell")]}, None]
+    given = metadata(tool_servers=servers)
+    found = HostToolbox.from_call(local("py"), given, {"messages": []}, browser, helpers=HostHelpers())
+    assert names(found) == [("local", "py"), ("direct", "browse")]
+    assert names(HostToolbox.from_call(local("py"), given, {"messages": []}, None, helpers=HostHelpers())) == [
+        ("local", "py")
+    ]
+    resolved = HostToolbox.from_call(
+        {}, metadata(tools=local("py"), tool_servers=servers), {"messages": []}, browser, helpers=HostHelpers()
+    )
+    assert names(resolved) == [("local", "py")]
 
 
 def test_a_renamed_tool_of_the_old_host_is_offered_under_its_unique_name():

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import functools
 import json
 import sys
 import threading
@@ -128,6 +129,86 @@ async def test_what_a_tool_raises_is_raised_and_it_ran_once(error):
     with pytest.raises(type(error)):
         await call(box(entry("t", tool)))
     assert len(tool.calls) == 1
+
+
+def blocking(a=None):
+    return f"plain {a} in {'the loop' if threading.current_thread() is threading.main_thread() else 'a thread'}"
+
+
+class Plain:
+    def __call__(self, a=None):
+        return blocking(a)
+
+
+def counting(a=None):
+    yield f"{a}"
+    yield blocking(a)
+
+
+def returns_a_coroutine(a=None):
+    return later(blocking(a))
+
+
+@pytest.mark.parametrize(
+    "function", [blocking, Plain(), functools.partial(blocking), Plain().__call__, returns_a_coroutine]
+)
+async def test_a_plain_function_is_run_in_a_thread_and_its_result_kept(function):
+    assert (await call(box(entry("t", function)), a=1)).text == "plain 1 in a thread"
+    assert (await call(box(entry("t", counting)), a=1)).text == "1plain 1 in a thread"
+
+
+async def test_coroutine_functions_run_on_the_loop_however_wrapped():
+    async def where(a=None):
+        return threading.current_thread() is threading.main_thread()
+
+    @functools.wraps(where)
+    def wrapper(**arguments):
+        return asyncio.ensure_future(where(**arguments))
+
+    async def streamed(a=None):
+        yield str(await where())
+
+    class Lazy:
+        async def __call__(self, a=None):
+            return await where()
+
+    for function in (where, functools.partial(where), wrapper, Lazy(), streamed):
+        assert (await call(box(entry("t", function)))).text.lower() == "true"
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), SystemExit(3), KeyboardInterrupt(), StopIteration(1)])
+async def test_what_a_plain_function_raises_is_raised_where_it_is_awaited(error):
+    def fails():
+        raise error
+
+    expected = RuntimeError if isinstance(error, StopIteration) else type(error)
+    with pytest.raises(expected):
+        await call(box(entry("t", fails)))
+
+
+async def test_a_plain_function_that_never_returns_holds_up_nobody():
+    release = threading.Event()
+
+    def hangs():
+        release.wait(60)
+
+    def trickles():
+        yield "a"
+        release.wait(60)
+
+    try:
+        toolbox = box({**entry("hangs", hangs), **entry("trickles", trickles), **entry("t", Tool("done"))})
+        hung = [asyncio.ensure_future(call(toolbox, name)) for name in ("hangs", "trickles") for _ in range(20)]
+        assert (await call(toolbox)).text == "done"
+        assert await asyncio.to_thread(lambda: "the pool is free") == "the pool is free"
+        for task in hung:
+            task.cancel()
+        async with asyncio.timeout(5):
+            assert all(
+                isinstance(end, asyncio.CancelledError) for end in await asyncio.gather(*hung, return_exceptions=True)
+            )
+    finally:
+        release.set()
 
 
 # --- approval ---------------------------------------------------------------------------------------------------------
