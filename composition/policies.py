@@ -16,6 +16,7 @@ from openrouter_pipe.domain.catalog.selection import SelectionPolicy
 from openrouter_pipe.domain.errors.policy import ErrorPolicy
 from openrouter_pipe.domain.history.policy import HistoryPolicy
 from openrouter_pipe.domain.housekeeping import HousekeepingPolicy
+from openrouter_pipe.domain.media.policy import MediaPolicy
 from openrouter_pipe.domain.policies import StreamingPolicy, TurnPolicies
 from openrouter_pipe.domain.redaction import Redactor
 from openrouter_pipe.domain.shaping.policy import ShapingPolicy
@@ -107,6 +108,19 @@ def fetch_policy(settings: Settings) -> FetchPolicy:
     )
 
 
+def media_policy(settings: Settings) -> MediaPolicy:
+    """What attachments may be."""
+    return MediaPolicy(
+        max_inline=settings.BASE64_MAX_SIZE_MB * 1024 * 1024,
+        max_video=settings.VIDEO_MAX_SIZE_MB * 1024 * 1024,
+        chunk=settings.IMAGE_UPLOAD_CHUNK_BYTES,
+        save_remote_files=settings.SAVE_REMOTE_FILE_URLS,
+        save_file_data=settings.SAVE_FILE_DATA_CONTENT,
+        fetch=fetch_policy(settings),
+        max_images=settings.MAX_INPUT_IMAGES_PER_REQUEST,
+    )
+
+
 def housekeeping_policy(settings: Settings, pipe_id: str) -> HousekeepingPolicy:
     """When artifacts are deleted."""
     return HousekeepingPolicy(
@@ -139,6 +153,7 @@ def turn_policies(settings: Settings, pipe_id: str = "openrouter") -> TurnPolici
             persist_reasoning=settings.PERSIST_REASONING_TOKENS,
             persist_tool_results=settings.PERSIST_TOOL_RESULTS,
         ),
+        media=media_policy(settings),
         tools=tool_policy(settings),
         admission=AdmissionPolicy(settings.MAX_CONCURRENT_REQUESTS),
         breaker=BreakerPolicy(

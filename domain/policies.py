@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import field, frozen
 
 from openrouter_pipe.domain.admission import AdmissionPolicy
 from openrouter_pipe.domain.breakers import BreakerPolicy
@@ -10,6 +10,7 @@ from openrouter_pipe.domain.catalog.routing import EndpointPolicy
 from openrouter_pipe.domain.catalog.selection import SelectionPolicy
 from openrouter_pipe.domain.errors.policy import ErrorPolicy
 from openrouter_pipe.domain.history.policy import HistoryPolicy
+from openrouter_pipe.domain.media.policy import MediaPolicy
 from openrouter_pipe.domain.shaping.policy import ShapingPolicy
 from openrouter_pipe.domain.tools.policy import ToolPolicy
 from openrouter_pipe.ports.artifacts import StorePolicy
@@ -47,3 +48,4 @@ class TurnPolicies:
     streaming: StreamingPolicy = StreamingPolicy()
     catalog_refresh_seconds: float = 3600.0
     cost_ttl_seconds: int | None = None
+    media: MediaPolicy = field(factory=MediaPolicy)

@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import weakref
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
 
 from pydantic import BaseModel
 
 from openrouter_pipe.adapters.openwebui.answering import Turn
 from openrouter_pipe.adapters.openwebui.failures import EdgeFailures
-from openrouter_pipe.adapters.openwebui.files import HostFileStore
+from openrouter_pipe.adapters.openwebui.files import FallbackOwner, HostFileStore
+from openrouter_pipe.adapters.openwebui.guarded import Events
 from openrouter_pipe.adapters.openwebui.host import Host, detect, function_id
 from openrouter_pipe.adapters.openwebui.instances import GRACE_SECONDS, Tenure, enter, next_age
 from openrouter_pipe.adapters.openwebui.request import (
@@ -104,7 +104,7 @@ class _Runtime:
 
     async def services(self, model: str = "") -> PipeServices:
         """The services, made at first use, for the id that the module's name or else the model's prefix tells."""
-        return (await self._current(model))[0]
+        return (await self.current(model))[0]
 
     async def close(self) -> None:
         """Release the services; a later call makes new ones."""
@@ -112,7 +112,8 @@ class _Runtime:
         if tenure is not None:
             await tenure.close()
 
-    async def _current(self, model: str) -> tuple[PipeServices, Tenure]:
+    async def current(self, model: str) -> tuple[PipeServices, Tenure]:
+        """The services and their tenure; see `services`."""
         if self._services is None and self._prepare is not None:
             await asyncio.to_thread(self._prepare)
         if self._services is None or self._tenure is None:
@@ -172,7 +173,7 @@ class _Runtime:
 
     def _events(
         self, call: HostCall, valves: BaseModel, services: PipeServices, failures: EdgeFailures
-    ) -> tuple[AsyncGenerator[ChatEvent, None], float | None]:
+    ) -> tuple[Events, float | None]:
         """The turn's events, and how many seconds the host may take for one event beside the answer (None: any)."""
         # Everything the host may change between calls is read here, at once.
         user_valves = call.user.get("valves") if isinstance(call.user, dict) else None
@@ -186,20 +187,7 @@ class _Runtime:
         patience = settings.MIDDLEWARE_STREAM_QUEUE_PUT_TIMEOUT_SECONDS or None
         if request.model.rpartition(".")[2] == SETUP_ID:
             return _single(failures.setup_done()), patience
-        return self._turn(personal_problems(user_valves), request, requested_model(call)), patience
-
-    async def _turn(
-        self, problems: tuple[SettingError, ...], request: ChatRequest, model: str
-    ) -> AsyncGenerator[ChatEvent, None]:
-        # A method, so that a running turn keeps this object, and with it the services, from being released. They are
-        # asked for again: between the call and this first step the instance may have been retired.
-        services, tenure = await self._current(model)
-        with tenure.turn():
-            for problem in problems:
-                yield Notified(f"Your setting is ignored. {problem}", Severity.WARNING)
-            async with aclosing(services.chat.respond(request)) as events:
-                async for event in events:
-                    yield event
+        return _TurnEvents(self, personal_problems(user_valves), request, requested_model(call)), patience
 
     def _broken(self, call: HostCall, valves: BaseModel) -> Any:
         failures = EdgeFailures(SteadyIds(None), SteadyClock(None), valves)
@@ -209,12 +197,62 @@ class _Runtime:
 
     def _request(self, call: HostCall, settings: Settings, services: PipeServices) -> ChatRequest:
         identity = read_identity(call)
-        files = HostFileStore(call.request, identity) if self.host.present and identity.user_id else None
+        owner = FallbackOwner(
+            settings.FALLBACK_STORAGE_EMAIL, settings.FALLBACK_STORAGE_NAME, settings.FALLBACK_STORAGE_ROLE
+        )
+        files = HostFileStore(call.request, identity, fallback=owner) if self.host.present else None
         model = requested_model(call)
         prefix = model_prefix(
             model, function_id(self._module_name, model) or (model.partition(".")[0] if self.host.present else "")
         )
         return read_request(call, settings, services.ids.item_id("req_"), host_prefix=prefix, files=files)
+
+
+class _TurnEvents:
+    """The events of one turn; see `Events`.
+
+    It holds the runtime, so that a running turn keeps that, and with it the services, from being released. They are asked
+    for again at the first step: between the call and it the instance may have been retired.
+    """
+
+    __slots__ = ("_events", "_model", "_next", "_problems", "_request", "_runtime", "_tenure")
+
+    def __init__(self, runtime: _Runtime, problems: tuple[SettingError, ...], request: ChatRequest, model: str) -> None:
+        self._runtime = runtime
+        self._problems = problems
+        self._request = request
+        self._model = model
+        self._tenure: Tenure | None = None
+        self._events: AsyncGenerator[ChatEvent, None] | None = None
+        self._next: Callable[[], Awaitable[ChatEvent]] | None = None
+
+    def __aiter__(self) -> _TurnEvents:
+        return self
+
+    def __anext__(self) -> Awaitable[ChatEvent]:
+        return self._first() if self._next is None else self._next()
+
+    async def aclose(self) -> None:
+        """End the turn at once."""
+        try:
+            if self._events is not None:
+                await self._events.aclose()
+        finally:
+            tenure, self._tenure = self._tenure, None
+            if tenure is not None:
+                tenure.end()
+
+    async def _first(self) -> ChatEvent:
+        if self._events is None:
+            services, self._tenure = await self._runtime.current(self._model)
+            self._tenure.begin()
+            self._events = services.chat.respond(self._request)
+        if self._problems:
+            problem, *rest = self._problems
+            self._problems = tuple(rest)
+            return Notified(f"Your setting is ignored. {problem}", Severity.WARNING)
+        self._next = self._events.__anext__
+        return await self._next()
 
 
 def _call(method: weakref.WeakMethod[Callable[[], None]]) -> None:

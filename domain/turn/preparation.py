@@ -25,6 +25,8 @@ from openrouter_pipe.domain.errors.situations import (
 )
 from openrouter_pipe.domain.history import build as history
 from openrouter_pipe.domain.history.families import without_foreign_reasoning
+from openrouter_pipe.domain.media.resolve import needs_chat_completions
+from openrouter_pipe.domain.media.resolve import resolve as resolve_media
 from openrouter_pipe.domain.policies import TurnPolicies
 from openrouter_pipe.domain.shaping.model_fallback import ModelResolver
 from openrouter_pipe.domain.shaping.shape import shape
@@ -109,6 +111,10 @@ async def prepare(
     stored = await memory.load(history.marker_ids(request.messages))
     inputs = model.card.capabilities.inputs
     past = history.build(request.messages, stored, inputs, policies.history, gaps_are_told=memory.trouble)
+    media = await resolve_media(
+        past.items, inputs, policies.media, request.files, services.fetcher, keep=request.persistent
+    )
+    past = attrs.evolve(past, items=media.items, warnings=(*past.warnings, *media.warnings))
     if past.is_empty:
         raise TurnRefusedError(bad_request(" ".join((_NOTHING_SAID, *past.warnings))))
     items = without_foreign_reasoning(past.items, model.api_id)
@@ -116,6 +122,8 @@ async def prepare(
     if request.toolbox is not None and request.task is None and model.card.capabilities.tools:
         offered = offer(request.toolbox.specs(), policies.tools.strict)
     endpoint = choose_endpoint(model.api_id, policies.endpoint)
+    if needs_chat_completions(items):
+        endpoint = Endpoint.CHAT_COMPLETIONS
     allowed = partial(_allowed_id, catalog, request, policies)
     first = _shape(request, model, items, offered, endpoint, policies, allowed)
     return Prepared(model, first, offered, items, past.warnings, allowed)

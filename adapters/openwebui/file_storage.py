@@ -1,0 +1,112 @@
+"""Bytes in and out of whichever storage the host has, through the host's own API. Not here: records and rights.
+
+The host's storage hands out a local path, to which it downloads first where the storage is remote; something else in its
+place (bytes, an open file) is read too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import io
+import logging
+import os
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from openrouter_pipe.ports.files import FileAccessError
+
+_LOG = logging.getLogger(__name__)
+_GONE: Final = "the host's storage does not have the file any more"
+_MIB: Final = 1024 * 1024
+
+
+def host_module(name: str, *, missing_ok: bool = False) -> Any:
+    """A module of the host, imported when a file is first touched. Raises `FileAccessError` where there is no host."""
+    try:
+        return importlib.import_module(f"open_webui.{name}")
+    except ImportError as error:
+        if missing_ok:
+            return None
+        raise FileAccessError("there is no host to keep files") from error
+
+
+async def read_stored(path: str, max_bytes: int, chunk_bytes: int, patience: float) -> AsyncGenerator[bytes, None]:
+    """The content behind a record's ``path``, piece by piece. Raises `FileAccessError`, and nothing else."""
+    place: Any = None
+    file: BinaryIO | None = None
+    try:
+        async with asyncio.timeout(patience):
+            place = await asyncio.to_thread(host_module("storage.provider").Storage.get_file, path)
+            file = await asyncio.to_thread(_open, place, max_bytes)
+        size = 0
+        while True:
+            async with asyncio.timeout(patience):
+                chunk = await asyncio.to_thread(file.read, chunk_bytes)
+            if not chunk:
+                return
+            size += len(chunk)
+            _bound(size, max_bytes)
+            yield chunk
+    except FileAccessError:
+        raise
+    except Exception as error:
+        _LOG.warning("the host did not deliver a file's content: %s", type(error).__name__)
+        raise FileAccessError("the host did not deliver the file") from error
+    finally:
+        if file is not None:
+            file.close()
+        _tidy(place)
+
+
+def write_stored(data: bytes, name: str, tags: dict[str, str]) -> str:
+    """Hand bytes to the host's storage; returns the path for the record. Blocks; raises what the host raises."""
+    _, path = host_module("storage.provider").Storage.upload_file(io.BytesIO(data), name, tags)
+    return str(path)
+
+
+def remove_stored(path: str) -> None:
+    """Take back what no record names; a failure leaves a stray file behind and is logged."""
+    try:
+        host_module("storage.provider").Storage.delete_file(path)
+    except Exception as error:  # noqa: BLE001 - the answer does not depend on it
+        _LOG.warning("a file without a record stays in the host's storage: %s", type(error).__name__)
+
+
+def too_large(max_bytes: int) -> FileAccessError:
+    """The refusal of a file over the limit."""
+    limit = f"{max_bytes // _MIB} MB" if max_bytes >= _MIB else f"{max_bytes} bytes"
+    return FileAccessError(f"the file is larger than {limit}")
+
+
+def _open(place: Any, max_bytes: int) -> BinaryIO:
+    if isinstance(place, bytes | bytearray):
+        return io.BytesIO(place)
+    if hasattr(place, "read"):
+        found: BinaryIO = place
+        return found
+    if not isinstance(place, str | os.PathLike):
+        raise FileAccessError("the host's storage hands out nothing that can be read")
+    path = Path(place)
+    if not path.is_file():  # neither gone, nor a folder, nor a device
+        raise FileAccessError(_GONE)
+    _bound(path.stat().st_size, max_bytes)
+    return path.open("rb")
+
+
+def _bound(size: int, max_bytes: int) -> None:
+    if size > max_bytes:
+        raise too_large(max_bytes)
+
+
+def _tidy(place: Any) -> None:
+    """Remove the local copy of a remote file where the host is told to keep none, as the host itself does."""
+    config = host_module("config", missing_ok=True)
+    remote = getattr(config, "STORAGE_PROVIDER", "local") != "local"
+    if not isinstance(place, str) or not remote or getattr(config, "STORAGE_LOCAL_CACHE", True):
+        return
+    try:
+        Path(place).unlink(missing_ok=True)
+    except OSError as error:
+        _LOG.warning("the local copy of a stored file was not removed: %s", type(error).__name__)

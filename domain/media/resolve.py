@@ -1,0 +1,171 @@
+"""All attachments of one request, made ready to leave: OpenRouter reaches neither the host nor what is inside it.
+
+Whatever cannot be sent is left out alone, with a reason for the user where it belongs to the present message; the turn goes
+on. Equal attachments are loaded once. Not here: how one is loaded (`loading`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Final, TypeAlias
+
+import attrs
+from attrs import frozen
+
+from openrouter_pipe.domain.media import judging
+from openrouter_pipe.domain.media.loading import Loaded, Loader
+from openrouter_pipe.domain.media.policy import MediaPolicy, NotSentError
+from openrouter_pipe.ports.files import FileAccessError, FileStore, RemoteFetcher
+from openrouter_pipe.ports.items import (
+    AudioPart,
+    FilePart,
+    FunctionOutputItem,
+    ImagePart,
+    InputItem,
+    MessageItem,
+    Part,
+    Role,
+    TextPart,
+    VideoPart,
+)
+
+_log = logging.getLogger(__name__)
+
+_GONE: Final = "[An attachment of this message is not shown.]"
+_LATE: Final = "it took too long to read"
+_RESPONSES_AUDIO: Final = frozenset({"mp3", "wav"})
+
+_Attachment: TypeAlias = ImagePart | FilePart | AudioPart | VideoPart
+_Outcome: TypeAlias = Loaded | NotSentError
+
+
+@frozen
+class Resolved:
+    """Input items without any address of the host, and what the user should know."""
+
+    items: tuple[InputItem, ...]
+    warnings: tuple[str, ...] = ()
+
+
+async def resolve(
+    items: Sequence[InputItem],
+    inputs: frozenset[str],
+    policy: MediaPolicy,
+    store: FileStore | None,
+    fetcher: RemoteFetcher,
+    *,
+    keep: bool,
+) -> Resolved:
+    """Make the attachments of ``items`` ready; with ``keep`` the host stores those of the present message."""
+    present = max((at for at, item in enumerate(items) if _is_user(item)), default=len(items))
+    fresh = dict.fromkeys(part for item in items[present:] for part in _attachments(item))
+    wanted = dict.fromkeys(part for item in items for part in _attachments(item))
+    if not wanted:
+        return Resolved(tuple(items))
+    work = _Work(Loader(store, fetcher, inputs, policy), policy)
+    outcomes = await work.all({part: keep and part in fresh for part in wanted})
+    pool = _Pool(outcomes, policy.max_images - sum(isinstance(part, ImagePart) for part in wanted))
+    ready = [_replaced(item, pool, at >= present) for at, item in enumerate(items)]
+    return Resolved(tuple(ready), tuple(dict.fromkeys(pool.warnings)))
+
+
+def needs_chat_completions(items: Iterable[InputItem]) -> bool:
+    """Whether something among them can only be sent there: the responses endpoint takes audio as MP3 and WAV alone."""
+    return any(
+        isinstance(part, AudioPart) and part.format not in _RESPONSES_AUDIO
+        for item in items
+        for part in _attachments(item)
+    )
+
+
+class _Work:
+    """Loads a few at a time until the turn's deadline."""
+
+    def __init__(self, loader: Loader, policy: MediaPolicy) -> None:
+        self._loader = loader
+        self._places = asyncio.Semaphore(policy.parallel)
+        self._deadline = asyncio.get_running_loop().time() + policy.deadline
+
+    async def all(self, parts: dict[_Attachment, bool]) -> dict[_Attachment, _Outcome]:
+        async with asyncio.TaskGroup() as group:
+            tasks = {part: group.create_task(self._one(part, keep)) for part, keep in parts.items()}
+        return {part: task.result() for part, task in tasks.items()}
+
+    async def _one(self, part: _Attachment, keep: bool) -> _Outcome:
+        try:
+            async with asyncio.timeout_at(self._deadline), self._places:
+                return await self._loader.load(part, keep=keep)
+        except NotSentError as error:
+            return error
+        except FileAccessError as error:
+            return NotSentError(str(error))
+        except TimeoutError:
+            return NotSentError(_LATE)
+
+
+class _Pool:
+    """The outcomes while they are put in their places."""
+
+    def __init__(self, outcomes: dict[_Attachment, _Outcome], images_left: int) -> None:
+        self.warnings: list[str] = []
+        self._outcomes = outcomes
+        self._images_left = images_left
+
+    def place(self, part: _Attachment, seen: set[str], *, present: bool) -> Part | None:
+        """What stands for ``part``; None leaves it out. ``seen`` are the contents of the same message."""
+        outcome = self._outcomes[part]
+        if isinstance(outcome, Loaded) and self._fits(part, outcome.part):
+            # A host names the files of a turn beside the message that may show them already.
+            if isinstance(part, FilePart) and part.host_id and outcome.digest in seen:
+                return None
+            seen.add(outcome.digest)
+            return outcome.part
+        reason = "a request carries no more images" if isinstance(outcome, Loaded) else str(outcome)
+        if present:
+            self.warnings.append(f"{judging.label(part)} was not sent: {reason}.")
+        else:
+            _log.info("an attachment of an earlier message was not sent: %s", reason)
+        return None
+
+    def _fits(self, asked: _Attachment, loaded: Part) -> bool:
+        """Whether there is room: files that turn out to be images count as such."""
+        if isinstance(asked, ImagePart) or not isinstance(loaded, ImagePart):
+            return True
+        self._images_left -= 1
+        return self._images_left >= 0
+
+
+def _replaced(item: InputItem, pool: _Pool, present: bool) -> InputItem:
+    match item:
+        case MessageItem(parts=parts) if any(True for _ in _attachments(item)):
+            return attrs.evolve(item, parts=_placed(parts, pool, present))
+        case FunctionOutputItem(output=tuple() as parts) if any(True for _ in _attachments(item)):
+            return attrs.evolve(item, output=_placed(parts, pool, present))
+        case _:
+            return item
+
+
+def _placed(parts: Sequence[Part], pool: _Pool, present: bool) -> tuple[Part, ...]:
+    seen: set[str] = set()
+    kept: list[Part] = []
+    for part in parts:
+        placed = pool.place(part, seen, present=present) if isinstance(part, _Attachment) else part
+        if placed is not None:
+            kept.append(placed)
+    said = any(not isinstance(part, TextPart) or part.text.strip() for part in kept)
+    return tuple(kept) if said else (*kept, TextPart(_GONE))
+
+
+def _attachments(item: InputItem) -> Iterable[_Attachment]:
+    parts: Sequence[Part] = ()
+    if isinstance(item, MessageItem) and item.role is not Role.ASSISTANT:
+        parts = item.parts
+    elif isinstance(item, FunctionOutputItem) and not isinstance(item.output, str):
+        parts = item.output
+    return (part for part in parts if isinstance(part, _Attachment))
+
+
+def _is_user(item: InputItem) -> bool:
+    return isinstance(item, MessageItem) and item.role is Role.USER
