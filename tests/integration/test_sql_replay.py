@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import statistics
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from attrs import evolve
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from openrouter_pipe.adapters.openrouter import OpenRouterItemCodec
 from openrouter_pipe.adapters.sql import SqlArtifactStore
@@ -19,6 +27,9 @@ from openrouter_pipe.ports.chat import ChatMessage
 from openrouter_pipe.ports.items import FunctionOutputItem, InputItem, MessageItem, Role, TextPart
 from openrouter_pipe.ports.json import JsonObject
 from openrouter_pipe.ports.settings import Secret
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
+from postgres_server import postgres_url
 
 CODEC = OpenRouterItemCodec()
 POLICY = StorePolicy("replay", Secret("a key"))
@@ -123,3 +134,59 @@ async def test_a_turn_comes_back_verbatim_after_a_restart(tmp_path: Path, family
     else:
         assert replayed == [CODEC.encode(item) for item in items]
         assert [one for one in replayed if one["type"] != "function_call_output"] == TURNS[family]
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+async def test_five_hundred_artifacts_cost_one_query_and_at_most_30_ms_of_cpu(
+    database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Everything between the host's messages and the request's input: reading, opening, decoding, weaving, repairing."""
+    environment = {"DATA_DIR": str(tmp_path)} if database == "sqlite" else {"DATABASE_URL": postgres_url()}
+    policy = evolve(POLICY, pipe_id=f"p{uuid.uuid4().hex}", batch_size=500)
+    writer, reader = SqlArtifactStore(environment), SqlArtifactStore(environment)
+    messages: list[ChatMessage] = []
+    for turn in range(100):
+        made = [
+            reasoning(str(turn), content=[{"type": "reasoning_text", "text": "t" * 400}], signature="s" * 300),
+            call(f"{turn}a"),
+            {"type": "function_call_output", "call_id": f"call_{turn}a", "output": "sunny " * 50},
+            call(f"{turn}b"),
+            {"type": "function_call_output", "call_id": f"call_{turn}b", "output": "rainy " * 50},
+        ]
+        rows = [Artifact(f"{next(NUMBERS):020d}", "chat", "m", "a/b", str(one["type"]), one) for one in made]
+        assert len(await writer.save(rows, policy)) == 5
+        block = render([row.id for row in rows])
+        messages += [ChatMessage(Role.USER, (TextPart("q"),)), ChatMessage(Role.ASSISTANT, (TextPart("a" + block),))]
+    messages.append(ChatMessage(Role.USER, (TextPart("y"),)))
+    await writer.aclose()
+    await reader.preload()
+    spent: list[float] = []
+    for _ in range(7):
+        with statements() as seen:
+            before = time.process_time()
+            found = await reader.load("chat", marker_ids(messages), policy)
+            artifacts = {one: CODEC.decode(artifact.payload) for one, artifact in found.items()}
+            history = build(messages, artifacts, frozenset({"text"}), HistoryPolicy())
+            spent.append(1000 * (time.process_time() - before))
+        assert len(history.items) == 500 + 201
+        assert len(seen) == 1, seen
+    await reader.aclose()
+    with capsys.disabled():
+        print(f"\n500 artifacts, {database}: first {spent[0]:.1f} ms, median {statistics.median(spent):.1f} ms of CPU")
+    assert statistics.median(spent) <= 30
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    """The statements on rows of artifacts meanwhile; whether the tables exist is asked once in a while."""
+    seen: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "FROM response_items" in statement or "UPDATE response_items" in statement:
+            seen.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
