@@ -50,7 +50,7 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     from bench_cases import CASES
 
-    names = [*CASES, "import"]
+    names = [*CASES, "import", "store"]
     parser = argparse.ArgumentParser(
         prog="bench.py",
         description=_HELP.format(cases=", ".join(names)),
@@ -92,8 +92,8 @@ def main() -> int:
         return 2
     from bench_cases import ALONE, CASES, ONLY_FULL
 
-    wanted = options.only or [name for name in [*CASES, "import"] if options.full or name not in ONLY_FULL]
-    together = [name for name in wanted if name not in ALONE and name != "import"]
+    wanted = options.only or [name for name in [*CASES, "import", "store"] if options.full or name not in ONLY_FULL]
+    together = [name for name in wanted if name not in ALONE and name not in {"import", "store"}]
     began = time.monotonic()
     outcomes = []
     with source() as port:
@@ -102,6 +102,8 @@ def main() -> int:
         outcomes += [_spawn(options, name, port, 0) for name in wanted if name in ALONE]
         if "import" in wanted:
             outcomes.append(_imports(options, port))
+    if "store" in wanted:
+        outcomes.append(_run("store", [sys.executable, str(HERE / "bench_store.py")]))
     figures = [Figure.from_json(figure) for outcome in outcomes for figure in outcome["figures"]]
     wrong = [line for outcome in outcomes for line in outcome["wrong"]]
     answers = sum(outcome["answers"] for outcome in outcomes)
@@ -141,6 +143,10 @@ def _spawn(options: argparse.Namespace, work: str, port: int, heap: int) -> dict
     command = [sys.executable, str(HERE / "bench.py"), "--worker", work, "--port", str(port), "--heap", str(heap)]
     command += ["--bundle", str(options.bundle), "--transport", options.transport, "--loop", options.loop]
     command += ["--runs", str(options.runs)] + (["--full"] if options.full else [])
+    return _run(work, command)
+
+
+def _run(work: str, command: list[str]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="openrouter-pipe-bench-") as folder:
         environment = {**os.environ, "DATABASE_URL": f"sqlite:///{folder}/webui.db", "DATA_DIR": folder}
         done = subprocess.run(command, stdout=subprocess.PIPE, env=environment, check=False, text=True)

@@ -58,6 +58,13 @@ class Tools:
 
 
 @pytest.fixture(scope="module")
+def provider() -> Iterator[Provider]:
+    """A provider for this deployment alone, whose requests can be counted."""
+    with webui_setup.simulated_provider() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
 def redis_server() -> Iterator[RedisServer]:
     one = RedisServer("appendonly yes")
     yield one
@@ -66,9 +73,9 @@ def redis_server() -> Iterator[RedisServer]:
 
 @pytest.fixture(scope="module")
 def deployment(
-    tmp_path_factory: pytest.TempPathFactory, base_valves: JsonDict, redis_server: RedisServer
+    tmp_path_factory: pytest.TempPathFactory, provider: Provider, redis_server: RedisServer
 ) -> Iterator[WebUIHost]:
-    """Open WebUI with two workers; the catalogue has not been fetched yet."""
+    """Open WebUI with two workers."""
     venvs.ensure(venvs.MAIN_VERSION)
     environment = {
         "UVICORN_WORKERS": "2",
@@ -79,7 +86,8 @@ def deployment(
     }
     folder = tmp_path_factory.mktemp("webui-workers")
     with WebUIHost(venvs.MAIN_VERSION, folder, environment=environment) as host:
-        webui_setup.install_pipe(host, base_valves | {"COSTS_REDIS_DUMP": True, "ARTIFACT_ENCRYPTION_KEY": "a key"})
+        valves = {"BASE_URL": provider.url, "API_KEY": webui_setup.SIMULATOR_KEY, "ARTIFACT_ENCRYPTION_KEY": "a key"}
+        webui_setup.install_pipe(host, valves | {"COSTS_REDIS_DUMP": True})
         yield host
 
 
@@ -179,6 +187,8 @@ async def test_turns_of_one_chat_in_different_workers(
         assert all(key.startswith(f"{FUNCTION_ID}:") for key in keys)
         (stream,) = [key for key in keys if key.endswith(":pending")]
         await until(lambda: client.xlen(stream) == 0)
+    fetches = [request for request in provider.requests() if str(request["path"]).endswith("/models")]
+    assert len(fetches) == 1, "one worker fetched the catalogue for both"
     log = deployment.log_text()
     assert log.count("Redis active") >= 2, "each worker says so"
     assert "Redis cannot be used" not in log
