@@ -18,6 +18,7 @@ The pipe between Open WebUI and OpenRouter, on the command line.
   openrouter-pipe bundle                    write dist/openrouter_pipe.py for Open WebUI
   openrouter-pipe valves                    every setting with its default and bounds
   openrouter-pipe rotate-key                encrypt stored reasoning and tool results with a new key
+  openrouter-pipe logs find --chat ID       the encrypted records of turns: find, show, verify, prune
 
 Settings go by the names of the valves: --set REASONING_EFFORT=high, or the environment variables named in docs/valves.md.
 """
@@ -44,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_valves(commands.add_parser("valves", help="print, write or check the table of settings"))
     _add_costs(commands.add_parser("costs", help="add up the costs that the pipe exports to Redis"))
     _add_metrics(commands.add_parser("metrics", help="serve the workers' metrics on the loopback interface"))
+    _add_logs(commands.add_parser("logs", help="find, read, check and remove session logs"))
     _add_rotate_key(commands.add_parser("rotate-key", help="encrypt stored artifacts anew with the present key"))
     return parser
 
@@ -113,6 +115,44 @@ def _add_metrics(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dir", type=Path, help="the workers' folder (default: OPENROUTER_PIPE_METRICS_DIR)")
     parser.add_argument("--port", type=int, default=9464, help="port, 0 for any free one (default: %(default)s)")
     parser.set_defaults(command=_metrics)
+
+
+def _add_logs(parser: argparse.ArgumentParser) -> None:
+    from openrouter_pipe.composition import logs
+
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description, parser.epilog = logs.DESCRIPTION, logs.EPILOG
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--dir", help="directory of the archives (default: SESSION_LOG_DIR, else session_logs)")
+    locked = argparse.ArgumentParser(add_help=False)
+    locked.add_argument("--password-file", type=Path, help="file that holds the password")
+    sought = argparse.ArgumentParser(add_help=False)
+    for name, what in (("user", "user"), ("chat", "chat"), ("message", "message")):
+        sought.add_argument(f"--{name}", default="", metavar="ID", help=f"only of this {what}")
+    for name, what in (("since", "not before"), ("until", "not after")):
+        sought.add_argument(
+            f"--{name}", type=logs.read_time, metavar="TIME", help=f"{what} this time: ISO 8601 or 30m, 12h, 7d"
+        )
+    actions = parser.add_subparsers(required=True, metavar="ACTION", dest="action")
+    finding = actions.add_parser("find", parents=[common, locked, sought], help="list archives, newest first")
+    finding.add_argument("--error-id", default="", metavar="ID", help="only the turn that showed this error")
+    finding.add_argument("--json", action="store_true", help="one JSON object a line")
+    showing = actions.add_parser("show", parents=[common, locked], help="a turn as a timeline")
+    showing.add_argument("target", metavar="MESSAGE_ID|PATH")
+    showing.add_argument("--json", action="store_true", help="the records as they are, one JSON object a line")
+    showing.add_argument("--quiet", action="store_true", help="without what was logged in words below WARNING")
+    exporting = actions.add_parser("export", parents=[common, locked], help="write the decrypted files of an archive")
+    exporting.add_argument("target", metavar="MESSAGE_ID|PATH")
+    exporting.add_argument(
+        "--to", type=Path, metavar="FOLDER", help="where to (default: a folder named like the message)"
+    )
+    actions.add_parser(
+        "verify", parents=[common, locked, sought], help="open every archive (status 1 if one cannot be read)"
+    )
+    pruning = actions.add_parser("prune", parents=[common], help="remove old archives")
+    pruning.add_argument("--days", type=int, required=True, help="remove what was last written longer ago")
+    pruning.add_argument("--dry-run", action="store_true", help="count only")
+    parser.set_defaults(command=_logs)
 
 
 def _add_rotate_key(parser: argparse.ArgumentParser) -> None:
@@ -231,6 +271,38 @@ def _metrics(options: argparse.Namespace) -> int:
         _complain(f"--dir is missing, and {FOLDER_VARIABLE} is not set")
         return 2
     return serve(folder, options.port)
+
+
+def _logs(options: argparse.Namespace) -> int:
+    import getpass
+    import os
+
+    from rich.console import Console
+
+    from openrouter_pipe.adapters.filesystem.search import Wanted
+    from openrouter_pipe.composition.logs import LogsOptions, run_logs
+
+    said = vars(options)
+    if options.action == "prune" and options.days < 1:
+        _complain(f"--days {options.days}: at least one day")
+        return 2
+    chosen = LogsOptions(
+        action=options.action,
+        directory=options.dir or os.environ.get("SESSION_LOG_DIR") or "session_logs",
+        target=said.get("target", ""),
+        wanted=Wanted(
+            said.get("user", ""), said.get("chat", ""), said.get("message", ""), said.get("since"), said.get("until")
+        ),
+        error_id=said.get("error_id", ""),
+        as_json=said.get("json", False),
+        quiet=said.get("quiet", False),
+        to=said.get("to"),
+        days=said.get("days", 0),
+        dry_run=said.get("dry_run", False),
+        password_file=said.get("password_file"),
+        ask=getpass.getpass if sys.stdin.isatty() else None,
+    )
+    return run_logs(chosen, os.environ, Console())
 
 
 def _rotate_key(options: argparse.Namespace) -> int:

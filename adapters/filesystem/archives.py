@@ -130,6 +130,7 @@ def _json_line(entry: LogEntry) -> str:
     record["ts"] = _iso(entry.ts)
     if not entry.exception:
         del record["exception"]
+    record["message"] = record.pop("message")  # the long one last, for whoever reads the raw lines
     return json.dumps(record, ensure_ascii=False) + "\n"
 
 

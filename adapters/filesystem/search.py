@@ -1,0 +1,103 @@
+"""Finding archives: by the ids in their path, by time, or by what a record holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from attrs import field, frozen
+
+from openrouter_pipe.adapters.filesystem import archives
+from openrouter_pipe.adapters.filesystem.paths import component, root_of
+from openrouter_pipe.ports.settings import Secret
+
+
+@frozen
+class Wanted:
+    """What to look for; empty means all. Ids are given as the host knows them; times are seconds since the epoch."""
+
+    user: str = ""
+    chat: str = ""
+    message: str = ""
+    since: float | None = None
+    until: float | None = None
+
+
+@frozen
+class Found:
+    """An archive, by its place; ``modified`` is in seconds since the epoch."""
+
+    path: Path
+    user: str
+    chat: str
+    message: str
+    modified: float
+    size: int
+
+
+@frozen
+class Record:
+    """One answer's record: ``number`` None for the newest of its message, else as in the archive."""
+
+    number: int | None
+    meta: Mapping[str, Any]
+    entries: tuple[Mapping[str, Any], ...] = field(repr=False)
+
+    @property
+    def error_ids(self) -> frozenset[str]:
+        """The ids of the errors that were shown in it."""
+        return frozenset(
+            str(entry["message"].partition('"error_id": "')[2][:16])
+            for entry in self.entries
+            if entry.get("event_type") == "event" and '"_": "Failed"' in str(entry.get("message", ""))
+        )
+
+
+def find(directory: str, wanted: Wanted) -> list[Found]:
+    """The archives that fit, newest first; an archive counts by the time of its newest record."""
+    found = [one for one in _all(root_of(directory)) if _fits(one, wanted)]
+    return sorted(found, key=lambda one: one.modified, reverse=True)
+
+
+def records(path: Path, password: Secret) -> list[Record]:
+    """The records of an archive, newest first; those kept as text only have no entries.
+
+    Raises:
+        ArchiveError: see `archives.read`.
+        OSError: it cannot be opened.
+    """
+    held = archives.read(path, password)
+    numbers = sorted({int(name.split(".")[1]) for name in held if name.count(".") == 2}, reverse=True)
+    return [_record(held, number) for number in (None, *numbers)]
+
+
+def _record(held: Mapping[str, bytes], number: int | None) -> Record:
+    infix = "" if number is None else f".{number}"
+    meta = archives.entries_of(held.get(f"meta{infix}.json", b"{}").replace(b"\n", b" "))
+    lines = archives.entries_of(held.get(f"logs{infix}.jsonl", b""))
+    return Record(number, meta[0] if meta else {}, tuple(lines))
+
+
+def _all(root: Path) -> Iterator[Found]:
+    for path in root.glob("*/*/*.zip"):
+        if path.is_symlink() or not path.is_file():
+            continue
+        status = path.stat()
+        message = path.name.split(".zip")[0]
+        yield Found(path, path.parent.parent.name, path.parent.name, message, status.st_mtime, status.st_size)
+
+
+def _fits(found: Found, wanted: Wanted) -> bool:
+    ids = ((wanted.user, found.user), (wanted.chat, found.chat), (wanted.message, found.message))
+    if any(asked and component(asked) != name and asked != name for asked, name in ids):
+        return False
+    return (wanted.since is None or found.modified >= wanted.since) and (
+        wanted.until is None or found.modified <= wanted.until
+    )
+
+
+def when(seconds: float) -> str:
+    """A time for people: UTC, to the second."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
