@@ -36,7 +36,7 @@ class Line:
 def timeline(entries: Iterable[Mapping[str, Any]], *, logs: bool = True) -> list[Line]:
     """The lines of a record. ``logs`` False leaves out what was logged in words below WARNING."""
     lines: list[Line] = []
-    run: _Run | None = None
+    runs: dict[tuple[str, str], _Run] = {}  # what the provider says is shown at once: the two take turns
     start: float | None = None
     for entry in entries:
         seconds = _seconds(entry.get("ts"))
@@ -46,15 +46,15 @@ def timeline(entries: Iterable[Mapping[str, Any]], *, logs: bool = True) -> list
         value = _object(message) if kind != "log" else {}
         if (name := _DELTAS.get(str(value.get("_")))) is not None:
             who = "provider" if kind.startswith("provider") else "shown"
-            if run is None or run.key != (who, name):
-                lines.extend(_told(run))
-                run = _Run(who, name, at)
-            run.add(at, str(value.get("text", "")))
+            runs.setdefault((who, name), _Run(who, name, at)).add(at, str(value.get("text", "")))
             continue
-        lines.extend(_told(run))
-        run = None
+        if value.get("_") == "ItemOpened":
+            lines.extend(_lines(at, kind, value, message, entry, logs=logs))
+            continue
+        lines.extend(run.line() for run in runs.values())
+        runs.clear()
         lines.extend(_lines(at, kind, value, message, entry, logs=logs))
-    lines.extend(_told(run))
+    lines.extend(run.line() for run in runs.values())
     return lines
 
 
@@ -62,7 +62,7 @@ class _Run:
     """Deltas of one kind in a row."""
 
     def __init__(self, who: str, name: str, at: float) -> None:
-        self.key = (who, name)
+        self._key = (who, name)
         self._at = self._end = at
         self._count = 0
         self._text = ""
@@ -74,16 +74,11 @@ class _Run:
             self._text += text
 
     def line(self) -> Line:
-        who, name = self.key
+        who, name = self._key
         took = self._end - self._at
         return Line(
             self._at, who, f"{self._count} {name} events ({self._length} characters, {took:.2f} s): {safe(self._text)}"
         )
-
-
-def _told(run: _Run | None) -> Iterator[Line]:
-    if run is not None:
-        yield run.line()
 
 
 def _lines(
