@@ -78,14 +78,15 @@ def _part(block: Any) -> Part | None:
             return TextPart(block["text"], cache if isinstance(cache, dict) else None)
         case "text" | "input_text" | "output_text":
             return TextPart(str(block["text"])) if isinstance(block.get("text"), int | float) else None
-        case "image_url" | "input_image":
+        case "image_url" | "input_image" | "image":
             return _image(block)
-        case "input_audio" | "audio":
+        case "input_audio" | "audio" | "audio_url":
             return _audio(block)
-        case "file" | "input_file":
+        case "file" | "input_file" | "file_url":
             return _file(block)
-        case "video_url" | "input_video":
-            url = _url(block.get("video_url"))
+        case "video_url" | "input_video" | "video":
+            source = block.get("video_url") or block.get("video") or block.get("input_video") or block
+            url = _url(source) or _held(mapping(source), "video/mp4") or _file_id(mapping(source))
             return VideoPart(url) if url else OpaquePart(block)
         case "refusal" if isinstance(block.get("refusal"), str):
             return RefusalPart(block["refusal"])
@@ -94,8 +95,8 @@ def _part(block: Any) -> Part | None:
 
 
 def _image(block: dict[str, Any]) -> Part:
-    source = block.get("image_url")
-    url = _url(source)
+    source = block.get("image_url") or block.get("image") or block.get("source") or block
+    url = _url(source) or _held(mapping(source), "image/png") or _file_id(mapping(source)) or _file_id(block)
     if not url:
         return OpaquePart(block)
     detail = text(mapping(source).get("detail")) or text(block.get("detail")) or "auto"
@@ -103,21 +104,61 @@ def _image(block: dict[str, Any]) -> Part:
 
 
 def _audio(block: dict[str, Any]) -> Part:
-    source = mapping(block.get("input_audio") or block.get("audio"))
-    data = text(source.get("data"))
-    return AudioPart(data, text(source.get("format"))) if data else OpaquePart(block)
+    source = block.get("input_audio") or block.get("audio") or block.get("audio_url") or block
+    members = mapping(source)
+    data, form = text(members.get("data")), text(members.get("format"))
+    if data and not data.startswith("data:"):
+        return AudioPart(data, form or text(members.get("media_type")).rpartition("/")[2])
+    address = data or _url(source)
+    if address.startswith(("data:", "http://", "https://")):
+        return AudioPart(address, form)
+    file_id = _file_id(members)
+    if not (address or file_id):
+        return OpaquePart(block)
+    if isinstance(source, str) and not address.startswith("/"):
+        return AudioPart(address, form)
+    return FilePart(_filename(members), url=address or None, host_id=None if address else file_id)
 
 
 def _file(block: dict[str, Any]) -> Part:
-    source = mapping(block.get("file")) or block
-    data, address = text(source.get("file_data")), text(source.get("file_url")) or text(source.get("url"))
-    if data and not data.startswith("data:"):
-        address, data = (data, "") if data.startswith(("http://", "https://")) else (address, data)
-    file_id = text(source.get("file_id")) or text(source.get("id"))
+    source = block.get("file") or block.get("input_file") or block.get("file_url") or block
+    if isinstance(source, str):
+        return FilePart(_filename(block), url=source)
+    members = mapping(source)
+    data, address = text(members.get("file_data")), _url(members.get("file_url")) or text(members.get("url"))
+    if address.startswith("data:"):
+        data, address = data or address, ""
+    if data.startswith(("http://", "https://")):
+        address, data = data, ""
+    if data.startswith(("data:image/", "data:audio/", "data:video/")):
+        return _medium(data)
+    file_id = _file_id(members)
     if not (data or address or file_id):
         return OpaquePart(block)
-    filename = text(source.get("filename")) or text(source.get("name")) or None
-    return FilePart(filename, data_url=data or None, url=address or None, host_id=file_id or None)
+    return FilePart(_filename(members), data_url=data or None, url=address or None, host_id=file_id or None)
+
+
+def _medium(url: str) -> Part:
+    """An image, sound or video that came as a file: models take it as what it is."""
+    if url.startswith("data:image/"):
+        return ImagePart(url)
+    return AudioPart(url, "") if url.startswith("data:audio/") else VideoPart(url)
+
+
+def _filename(members: dict[str, Any]) -> str | None:
+    return text(members.get("filename")) or text(members.get("name")) or None
+
+
+def _file_id(members: dict[str, Any]) -> str:
+    return text(members.get("file_id")) or text(members.get("id"))
+
+
+def _held(members: dict[str, Any], usual: str) -> str:
+    """The data URL of base64 that stands beside its type."""
+    data = text(members.get("data"))
+    if not data or data.startswith("data:"):
+        return data
+    return f"data:{text(members.get('media_type')) or text(members.get('mime_type')) or usual};base64,{data}"
 
 
 def _url(value: Any) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
+from openrouter_pipe.adapters.openwebui.attached import with_attached
 from openrouter_pipe.adapters.openwebui.content import read_messages
 from openrouter_pipe.adapters.openwebui.host import Host, mapping, text
 from openrouter_pipe.adapters.openwebui.toolbox_entries import provider_tools
@@ -133,7 +134,9 @@ def read_request(
     task = read_task(call.task)
     return ChatRequest(
         model=requested_model(call),
-        messages=read_messages(body.get("messages")),
+        messages=read_messages(body.get("messages"))
+        if task
+        else with_attached(read_messages(body.get("messages")), mapping(call.metadata)),
         settings=settings,
         request_id=request_id,
         parameters=_parameters(body),

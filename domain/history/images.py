@@ -14,6 +14,8 @@ from attrs import field, frozen
 
 from openrouter_pipe.domain.history.markers import fenced_spans, inside
 from openrouter_pipe.domain.history.policy import IMAGES_OF_USER_THEN_ASSISTANT, HistoryPolicy
+from openrouter_pipe.domain.media.judging import claimed_kind
+from openrouter_pipe.domain.media.kinds import PDF
 from openrouter_pipe.ports.chat import ChatMessage
 from openrouter_pipe.ports.items import AudioPart, FilePart, ImagePart, Part, Role, TextPart, VideoPart
 
@@ -123,7 +125,11 @@ def _images_of(parts: Iterable[Part]) -> Iterable[ImagePart]:
 
 
 def input_kind(part: Part) -> str:
-    """The kind of input that a model must read for this part; `text` for what every model takes."""
+    """The kind of input that a model must read for this part, as far as the part says; `text` for what every model takes.
+
+    PDFs are read by the platform for every model, unknown blocks pass unchanged, and a file that says nothing is judged by
+    its bytes later.
+    """
     match part:
         case ImagePart():
             return "image"
@@ -131,15 +137,11 @@ def input_kind(part: Part) -> str:
             return "audio"
         case VideoPart():
             return "video"
-        case FilePart() if not _is_pdf(part):
-            return "file"
+        case FilePart():
+            kind = claimed_kind(part)
+            return "text" if kind in {"", PDF} else kind
         case _:
-            return "text"  # PDFs are read by the platform for every model; unknown blocks pass unchanged
-
-
-def _is_pdf(part: FilePart) -> bool:
-    named = (part.filename or part.url or "").lower().partition("?")[0]
-    return named.endswith(".pdf") or (part.data_url or "").startswith("data:application/pdf")
+            return "text"
 
 
 def _unreadable(parts: Sequence[Part], inputs: frozenset[str]) -> Iterable[str]:
