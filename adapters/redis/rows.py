@@ -58,7 +58,8 @@ def decode(text: bytes | str | None) -> CachedRow:
     if text is None:
         raise RowError("it has no row")
     try:
-        value: JsonValue = json.loads(text)
+        # as text, so that it is not searched for its encoding
+        value: JsonValue = json.loads(text if isinstance(text, str) else text.decode("ascii"))
     except (ValueError, RecursionError):
         raise RowError("it is not JSON") from None
     if not isinstance(value, dict) or value.get("v") != VERSION:

@@ -267,7 +267,8 @@ class CachedArtifactStore:
                 for one, row in rows.items()
                 if row.sealed.chat_id == chat_id and row.sealed.id == one and row.generation == generation
             }
-            stale = await self._drop_copies([one for one, row in own.items() if self._is_old(row, limits)])
+            now = self._now().timestamp()
+            stale = await self._drop_copies([one for one, row in own.items() if self._is_old(row, limits, now)])
         except RedisAway:
             return {}, None
         # An old copy goes back to the database, where reading makes it young; what waits in the queue is only here.
@@ -292,10 +293,9 @@ class CachedArtifactStore:
                             pipeline.set(self._keys.row(row.id), text, ex=limits.cache_ttl_seconds, nx=True)
                     await pipeline.execute()
 
-    def _is_old(self, row: CachedRow, limits: SharedStorePolicy) -> bool:
+    def _is_old(self, row: CachedRow, limits: SharedStorePolicy, now: float) -> bool:
         """Whether a copy has served its time by our clock too: workers' clocks may differ, and Redis may stand still."""
-        age = self._now().timestamp() - row.put_at
-        return abs(age) > limits.cache_ttl_seconds or row.put_at <= self._swept
+        return abs(now - row.put_at) > limits.cache_ttl_seconds or row.put_at <= self._swept
 
     async def _look(self, chat_ids: Sequence[str], ids: Sequence[str]) -> tuple[dict[str, CachedRow], dict[str, int]]:
         """Rows in cache or queue, and the chats' generations; what is no row of ours is absent. Raises `RedisAway`."""
