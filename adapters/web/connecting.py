@@ -41,8 +41,15 @@ def direct_transport(tls: ssl.SSLContext) -> httpx.AsyncBaseTransport:
 class Connector:
     """Opens answers; each on a connection of its own."""
 
-    def __init__(self, guard: AddressGuard, resolver: Resolver | None, transport: TransportFactory | None) -> None:
+    def __init__(
+        self,
+        guard: AddressGuard,
+        resolver: Resolver | None,
+        transport: TransportFactory | None,
+        trust: Callable[[], ssl.SSLContext] | None,
+    ) -> None:
         self.closed = False
+        self._trust = trust or httpx.create_ssl_context
         self._guard = guard
         self._resolver = resolver or SystemResolver()
         self._transport = transport or direct_transport
@@ -132,9 +139,9 @@ class Connector:
         await transport.aclose()
 
     async def _context(self) -> ssl.SSLContext:
-        """The certificates that httpx trusts, or those that SSL_CERT_FILE or SSL_CERT_DIR name; reading them takes a while."""
+        """Whose certificates are believed: httpx's list, or what SSL_CERT_FILE or SSL_CERT_DIR name. Reading takes a while."""
         if self._tls is None:
-            self._tls = await asyncio.to_thread(httpx.create_ssl_context)
+            self._tls = await asyncio.to_thread(self._trust)
         return self._tls
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
+from collections.abc import Callable
 from typing import Final
 from urllib.parse import urljoin
 
@@ -34,7 +36,8 @@ class GuardedFetcher:
     """`RemoteFetcher` that connects only to what its guard admits.
 
     Holds no connection between downloads: two names may lead to one address, and a connection kept for the one must never
-    carry the other's request. ``resolver`` and ``transport`` replace the machine's own (tests).
+    carry the other's request. ``resolver``, ``transport`` and ``trust``, which makes the TLS context, replace the machine's
+    own (tests).
     """
 
     def __init__(
@@ -43,10 +46,11 @@ class GuardedFetcher:
         clock: Clock,
         resolver: Resolver | None = None,
         transport: TransportFactory | None = None,
+        trust: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
         self._guard = guard
         self._clock = clock
-        self._connector = Connector(guard, resolver, transport)
+        self._connector = Connector(guard, resolver, transport, trust)
 
     async def fetch(self, url: str, policy: FetchPolicy) -> FileBytes:
         """Download; see `RemoteFetcher.fetch`."""
