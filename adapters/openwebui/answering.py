@@ -6,13 +6,12 @@ import importlib
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
-
-from attrs import evolve
+from typing import Any, Final
 
 from openrouter_pipe.adapters.openwebui.chunks import ApiChunks, ChatChunks
 from openrouter_pipe.adapters.openwebui.emitter import Emitter
 from openrouter_pipe.adapters.openwebui.failures import EdgeFailures
+from openrouter_pipe.adapters.openwebui.guarded import Events, GuardedEvents
 from openrouter_pipe.adapters.openwebui.host import Host
 from openrouter_pipe.adapters.openwebui.lines import ChunkWriter, encode, error_fields
 from openrouter_pipe.adapters.openwebui.native import NativeItems
@@ -28,9 +27,11 @@ from openrouter_pipe.adapters.openwebui.request import (
 )
 from openrouter_pipe.adapters.openwebui.steady import SteadyClock, SteadyIds
 from openrouter_pipe.adapters.openwebui.whole import WholeAnswer
-from openrouter_pipe.ports.chat import ChatEvent, Failed, NoticeAdded, TextAdded
+from openrouter_pipe.ports.chat import Failed, ReasoningAdded, TextAdded
 
 _LOG = logging.getLogger(__name__)
+_ANSWER: Final = frozenset({TextAdded, ReasoningAdded})
+"""The commonest events by far; nothing of them stands beside the answer."""
 
 
 class Turn:
@@ -56,23 +57,27 @@ class Turn:
         self._own_tools = call.toolbox is not None
         self._sets_off = follows_marker(call)
 
-    async def stream(self, events: AsyncGenerator[ChatEvent, None]) -> AsyncGenerator[str, None]:
+    async def stream(self, events: Events) -> AsyncGenerator[str, None]:
         """Lines for the host, one event each. Closing this closes ``events`` at once."""
         renderer = self._renderer()
+        guarded = self._guarded(events)
         try:
-            async with aclosing(self._guarded(events)) as guarded:
+            try:
                 async for event in guarded:
-                    await self._emitter.show(event)
+                    if type(event) not in _ANSWER:
+                        await self._emitter.show(event)
                     for line in renderer.lines(event):
                         yield line
                 await self._emitter.finish()
+            finally:
+                await guarded.aclose()
             for line in renderer.finish():
                 yield line
         except Exception:  # noqa: BLE001 - the edge towards the host: what was shown stays, and the rest is told
             for line in self._last_lines(renderer, self._unshown()):
                 yield line
 
-    async def whole(self, events: AsyncGenerator[ChatEvent, None]) -> Any:
+    async def whole(self, events: Events) -> Any:
         """The answer at once: text for a task, an error with its status for a program, else a completion."""
         answer = WholeAnswer(own_tools=self._own_tools)
         try:
@@ -108,28 +113,8 @@ class Turn:
             # The host wraps a line without "data:" as text of the answer; a task has no use for it.
             return [] if self._task else ["\n\n" + failure.text]
 
-    async def _guarded(self, events: AsyncGenerator[ChatEvent, None]) -> AsyncGenerator[ChatEvent, None]:
-        """The same events, ending in a failure where the core raises against its promise: text shown stays shown."""
-        seen = False
-        try:
-            async for event in events:
-                seen = True
-                yield self._set_off(event)
-        except Exception:  # noqa: BLE001 - the edge towards the host: an exception would cost the text already shown
-            failure = self._failures.internal("a turn broke off", partial=seen)
-            if seen and not self._task:
-                yield NoticeAdded(failure.text)
-            yield failure
-        finally:
-            await events.aclose()
-
-    def _set_off(self, event: ChatEvent) -> ChatEvent:
-        """The first words of a continued answer start a line of their own: the host glues them to the stored text, and
-        a marker must end its line."""
-        if self._sets_off and isinstance(event, TextAdded | NoticeAdded | Failed):
-            self._sets_off = False
-            return evolve(event, text="\n\n" + event.text)
-        return event
+    def _guarded(self, events: Events) -> GuardedEvents:
+        return GuardedEvents(events, self._failures, is_task=self._task is not None, sets_off=self._sets_off)
 
     def _renderer(self) -> Renderer:
         if self._surface is Surface.NATIVE:

@@ -9,7 +9,7 @@ neither saves nor formats what it is told as an error.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from openrouter_pipe.adapters.openwebui.joining import Joiner
 from openrouter_pipe.adapters.openwebui.lines import (
@@ -62,8 +62,14 @@ class ChatChunks:
         self._guard: TagGuard | None = None
         self._calls = 0
 
-    def lines(self, event: ChatEvent) -> Iterator[str]:
+    def lines(self, event: ChatEvent) -> Iterable[str]:
         """See `Renderer`."""
+        if type(event) is TextAdded and self._guard is None:  # the hot path
+            text = self._joiner.text(event.index, event.text)
+            return (self._writer.content(text),) if text else ()
+        return self._lines(event)
+
+    def _lines(self, event: ChatEvent) -> Iterator[str]:
         if not isinstance(event, TextAdded):
             yield from self._flush()
         write = self._writer
@@ -120,8 +126,13 @@ class ApiChunks:
         self._calls = 0
         self._end: Completed | Failed | None = None
 
-    def lines(self, event: ChatEvent) -> Iterator[str]:
+    def lines(self, event: ChatEvent) -> Iterable[str]:
         """See `Renderer`."""
+        if type(event) is TextAdded:  # the hot path
+            return (self._writer.content(self._joiner.text(event.index, event.text)),)
+        return self._lines(event)
+
+    def _lines(self, event: ChatEvent) -> Iterator[str]:
         write = self._writer
         match event:
             case TextAdded(index, text):

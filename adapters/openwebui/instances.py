@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import ModuleType
 from typing import Final, Protocol
 
@@ -83,17 +82,16 @@ class Tenure:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """A turn runs on the services."""
+    def begin(self) -> None:
+        """A turn runs on the services, until `end`."""
         self._running += 1
         self._idle.clear()
-        try:
-            yield
-        finally:
-            self._running -= 1
-            if not self._running:
-                self._idle.set()
+
+    def end(self) -> None:
+        """A turn is over."""
+        self._running -= 1
+        if not self._running:
+            self._idle.set()
 
     def retire(self) -> None:
         """Close the services when no turn runs on them any more; returns at once, may be called from any thread."""

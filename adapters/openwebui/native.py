@@ -11,7 +11,7 @@ A failure is text of the message: the host's error box neither formats nor wraps
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any, Final, TypeAlias
 
 from attrs import define, field
@@ -76,8 +76,15 @@ class NativeItems:
         self._calls = 0
         self._usage: Usage | None = None
 
-    def lines(self, event: ChatEvent) -> Iterator[str]:
+    def lines(self, event: ChatEvent) -> Iterable[str]:
         """See `Renderer`."""
+        if type(event) is TextAdded and self._slots:
+            slot = self._slots[-1]  # the hot path: more text of the last item
+            if slot.kind == _MESSAGE and slot.place == (event.index, 0):
+                return (self._text_delta(slot, slot.joiner.text(event.index, event.text)),)
+        return self._lines(event)
+
+    def _lines(self, event: ChatEvent) -> Iterator[str]:
         match event:
             case TextAdded(index, text):
                 slot = yield from self._open_message((index, 0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, Protocol
 from urllib.parse import quote
 
@@ -19,7 +19,7 @@ _LENGTH: Final = frozenset({"max_output_tokens", "max_tokens", "length"})
 class Renderer(Protocol):
     """Turns chat events into lines for the host, in order; `finish` is called exactly once, last."""
 
-    def lines(self, event: ChatEvent) -> Iterator[str]:
+    def lines(self, event: ChatEvent) -> Iterable[str]:
         """What the host must be told now; events that it hears elsewhere give nothing."""
 
     def finish(self) -> Iterator[str]:
