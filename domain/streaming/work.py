@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from typing import TypeAlias
+from itertools import count
+from typing import Final, TypeAlias
 
 import attrs
 
@@ -16,11 +18,17 @@ from openrouter_pipe.ports.items import FunctionCallItem, ImageItem, ItemKind, O
 
 _log = logging.getLogger(__name__)
 
+_LONGEST_STEM: Final = 54  # of an id that gets a number; ids have at most 64 characters
+
 WorkItem: TypeAlias = ImageItem | ServerToolItem | OpaqueItem
 
 
 class Calls:
-    """The function calls of one round, by the provider's index; each becomes visible when it is complete."""
+    """The function calls of one round, by the provider's index; each becomes visible when it is complete.
+
+    Some providers give calls side by side the same id. A second call that asks for something else gets an id of its own;
+    one that asks for the same, or may be the same in part, is taken for the first one told again: nothing runs twice.
+    """
 
     def __init__(self, stage: Stage) -> None:
         self.states: dict[int, CallState] = {}
@@ -45,15 +53,20 @@ class Calls:
         streamed = well_formed("".join(call.arguments))
         if streamed and not item.arguments:
             item = attrs.evolve(item, arguments=streamed, payload={})
-        call.repeated = any(
-            other.final is not None and other.final.call_id == item.call_id for other in self.states.values()
-        )
+        twins = [other.final for other in self.states.values() if other.known.call_id == item.call_id and other.final]
+        call.repeated = any(not _differ(twin, item) for twin in twins)
+        if twins and not call.repeated:
+            item = attrs.evolve(item, call_id=self._free_id(item.call_id), id=None, payload={})
         call.final = item
         if call.repeated:
-            _log.warning("a function call with the id of an earlier one of the same answer was dropped")
+            _log.warning("a function call that was made before in the same answer, under the same id, was dropped")
             return
         call.index = self._stage.open(ItemKind.FUNCTION_CALL, item.id)
         self._stage.out.append(ItemClosed(call.index, item))
+
+    def _free_id(self, taken: str) -> str:
+        used = {state.final.call_id for state in self.states.values() if state.final is not None}
+        return next(free for number in count(2) if (free := f"{taken[:_LONGEST_STEM]}_{number}") not in used)
 
     def close(self) -> None:
         """A completed response leaves no call open: those that never ended are complete as streamed."""
@@ -129,3 +142,14 @@ class Work:
                 return self._stage.open(ItemKind.SERVER_TOOL, name)
             case OpaqueItem():
                 return self._stage.open(ItemKind.OPAQUE, None)
+
+
+def _differ(one: FunctionCallItem, other: FunctionCallItem) -> bool:
+    """Whether two calls of one id ask for different things beyond doubt."""
+    if one.name != other.name:
+        return True
+    try:
+        first, second = json.loads(one.arguments), json.loads(other.arguments)
+    except (ValueError, RecursionError):
+        return False
+    return bool(first != second)

@@ -416,3 +416,16 @@ def _named(name: str) -> Callable[..., Any]:
         return name
 
     return tool
+
+
+async def test_calls_side_by_side_under_one_id_run_once_each_and_are_answered_once_each(recent: bool) -> None:
+    calls = [call('{"a": "one"}'), call('{"a": "two"}'), call('{"a":  "one"}')]
+    house = House(*calls, recent=recent).counting("t", lambda arguments: f"did {arguments['a']}")
+    async with house.answering() as stored:
+        assert [arguments["a"] for arguments in house.runs] == ["one", "two"]
+        assert house.outputs == {"call_1": "did one", "call_1_2": "did two"}
+        sent = [item.call_id for item in house.provider.requests[1].input if isinstance(item, FunctionCallItem)]
+        assert sent == ["call_1", "call_1_2"]
+        shown = json.dumps(stored.output) if recent else stored.content
+        assert shown.count("did one") == shown.count("did two") == 1
+        assert stored.opened_calls == []

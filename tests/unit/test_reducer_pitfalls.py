@@ -185,6 +185,33 @@ def test_a_call_repeated_in_one_answer_runs_once() -> None:
     assert run.reducer.items() == (call,)
 
 
+@pytest.mark.parametrize("other", ["", "{", " {} "])
+def test_a_call_of_the_same_id_that_may_be_the_same_is_not_made_twice(other: str) -> None:
+    call = FunctionCallItem("call_1", "f", "{}", "fc_1")
+    again = FunctionCallItem("call_1", "f", other, "fc_2")
+    run = Run().feed(ItemFinished(0, call), ItemFinished(1, again), finished(call, again))
+    assert run.reducer.calls() == ((0, call),)
+    assert run.reducer.items() == (call,)
+
+
+def test_different_calls_of_the_same_id_side_by_side_get_ids_of_their_own() -> None:
+    """Both run, both are answered: one output for each id, as every provider wants it back."""
+    calls = [
+        FunctionCallItem("call_1", "f", '{"n":1}', "fc_1", payload={"call_id": "call_1"}),
+        FunctionCallItem("call_1", "f", '{"n":2}', "fc_1", payload={"call_id": "call_1"}),
+        FunctionCallItem("call_1", "g", '{"n":2}', "fc_3"),
+        FunctionCallItem("x" * 64, "f", '{"n":1}', "fc_4"),
+        FunctionCallItem("x" * 64, "f", '{"n":2}', "fc_5"),
+    ]
+    run = Run().feed(*(ItemFinished(at, call) for at, call in enumerate(calls)), finished(*calls))
+    made = [call for _, call in run.reducer.calls()]
+    assert made[0] == calls[0]
+    assert [call.call_id for call in made] == ["call_1", "call_1_2", "call_1_3", "x" * 64, "x" * 54 + "_2"]
+    assert [(call.name, call.arguments) for call in made] == [(call.name, call.arguments) for call in calls]
+    assert made[1].payload == {}
+    assert run.reducer.items() == tuple(made)
+
+
 def test_a_call_without_its_end_is_complete_when_the_response_is() -> None:
     begun = ItemStarted(0, ItemKind.FUNCTION_CALL, FunctionCallItem("call_1", "f", "", "fc_1"))
     assert [call.arguments for _, call in Run().feed(begun, ArgumentsDelta(0, "{}"), finished()).reducer.calls()] == [
