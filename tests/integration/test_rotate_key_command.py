@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import io
+import random
+import re
+import signal
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
@@ -16,6 +20,9 @@ from openrouter_pipe.adapters.sql import SqlArtifactStore
 from openrouter_pipe.composition.keys import RotateOptions, run_rotation
 from openrouter_pipe.ports.artifacts import Artifact, StorePolicy
 from openrouter_pipe.ports.settings import Secret
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
+from postgres_server import postgres_url
 
 OLD, NEW = StorePolicy("openrouter", Secret("s3cret-old")), StorePolicy("openrouter", Secret("s3cret-new"))
 KEYS = {"ARTIFACT_ENCRYPTION_KEY": "s3cret-new", "ARTIFACT_ENCRYPTION_PREVIOUS_KEYS": "s3cret-old, s3cret-older"}
@@ -132,3 +139,66 @@ def test_keys_may_be_typed(tmp_path: Path) -> None:
     assert run_rotation(options, {}, Console(file=out), lambda prompt: next(typed)) == 0
     assert "45 encrypted anew" in out.getvalue()
     assert readable(tmp_path, NEW) == 45
+
+
+ROWS = 10_000
+
+
+def counts(shown: str) -> dict[str, int]:
+    """The counts of the summary, by their word."""
+    words = {
+        "total": "rows of older keys",
+        "moved": "encrypted anew",
+        "present": "were under",
+        "unreadable": "unreadable",
+    }
+    found = {name: re.search(rf"(\d+) {word}", shown) for name, word in words.items()}
+    return {name: int(match.group(1)) if match else 0 for name, match in found.items()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+async def test_the_command_is_killed_twice_anywhere_and_resumed(
+    database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment = {"DATA_DIR": str(tmp_path)} if database == "sqlite" else {"DATABASE_URL": postgres_url()}
+    pipe_id = f"p{uuid.uuid4().hex}"
+    old, new = (evolve(one, pipe_id=pipe_id, batch_size=2_000) for one in (OLD, NEW))
+    both = evolve(new, previous_keys=(old.key,))
+    ids = [f"{n:020d}" for n in range(ROWS)]
+    store = SqlArtifactStore(environment)
+    assert len(await store.save(artifacts(0, ROWS), old)) == ROWS
+    command = [sys.executable, "-m", "openrouter_pipe.composition.cli", "rotate-key", "--pipe-id", pipe_id]
+    command += ["--batch-size", "100"]
+    chance = random.Random(uuid.uuid4().hex)
+
+    async def under_the_new_key() -> int:
+        return len(await store.load("c", ids, new))
+
+    kills: list[int] = []
+    for _ in range(2):
+        before = await under_the_new_key()
+        process = subprocess.Popen(command, env={**environment, **KEYS}, stdin=subprocess.DEVNULL, stdout=-3, stderr=-3)
+        while await under_the_new_key() == before and process.poll() is None:
+            pass  # it has to have begun; then it is killed wherever it happens to be
+        await asyncio.sleep(chance.uniform(0, 1))
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, "the command ended before it was killed"
+        kills.append(await under_the_new_key())
+        found = await store.load("c", ids, both)
+        assert [found[one].payload for one in ids] == [{"n": n} for n in range(ROWS)], "a row was lost on the way"
+    done = subprocess.run(
+        command, env={**environment, **KEYS}, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done
+    told = counts(done.stdout)
+    # A server may still have committed the batch of a process that was gone already.
+    assert ROWS - kills[1] - 100 <= told["total"] <= ROWS - kills[1], done.stdout
+    assert told == {"total": told["total"], "moved": told["total"], "present": 0, "unreadable": 0}, done.stdout
+    assert 0 < kills[0] < kills[1] < ROWS
+    found = await store.load("c", ids, new)
+    assert [found[one].payload for one in ids] == [{"n": n} for n in range(ROWS)]
+    assert await store.load("c", ids, old) == {}
+    await store.aclose()
+    with capsys.disabled():
+        print(f"\n{database}: killed at {kills[0]} and {kills[1]} of {ROWS} rows; then: {done.stdout.strip()}")
