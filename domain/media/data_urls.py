@@ -67,7 +67,8 @@ def parse(url: str, limit: int) -> InlineText:
     inline = InlineText(url, comma + 1, mime)
     if "base64" in parameters:
         return bounded(inline, limit)
-    bounded(inline, limit * 2)  # a byte is one to three characters here; the exact size follows
+    if len(url) - comma - 1 > limit * 3:  # a byte is one to three characters here; the exact size follows
+        raise _too_large(limit)
     data = unquote_to_bytes(url[comma + 1 :])
     return bounded(InlineText(base64.b64encode(data).decode("ascii"), 0, mime or "text/plain"), limit)
 
@@ -75,7 +76,7 @@ def parse(url: str, limit: int) -> InlineText:
 def bounded(inline: InlineText, limit: int) -> InlineText:
     """The same, unless it is empty or too large: then `NotSentError`, before anything is decoded."""
     if inline.size - 2 > limit:
-        raise NotSentError(f"it is larger than {megabytes(limit)}")
+        raise _too_large(limit)
     if len(inline.text) <= inline.start:
         raise NotSentError("it is empty")
     return inline
@@ -104,6 +105,10 @@ def decode(checked: Checked) -> bytes:
     for piece in checked.inline.pieces():
         buffer.write(binascii.a2b_base64(piece))
     return buffer.getvalue()
+
+
+def _too_large(limit: int) -> NotSentError:
+    return NotSentError(f"it is larger than {megabytes(limit)}")
 
 
 def _checked(inline: InlineText) -> Checked:
