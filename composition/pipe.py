@@ -30,6 +30,7 @@ from openrouter_pipe.adapters.openwebui import make_pipe_class
 from openrouter_pipe.adapters.system import SystemClock, SystemIds, SystemRandomness
 from openrouter_pipe.adapters.web import GuardedFetcher
 from openrouter_pipe.composition.core import CoreContainer
+from openrouter_pipe.composition.gauges import Gauges
 from openrouter_pipe.composition.metrics import make_metrics
 from openrouter_pipe.composition.policies import log_redaction
 from openrouter_pipe.composition.redis import RedisPolicies, Sharing, artifact_store, cost_sink
@@ -95,12 +96,14 @@ class PipeContainer(containers.DeclarativeContainer):
     catalog: providers.Provider[CatalogService] = core.catalog
     upkeep = providers.Singleton(Sharing.upkeep, sharing, store)
     housekeeping = providers.Singleton(Housekeeping, upkeep, clock, randomness, latest.provided.housekeeping)
+    gauges = providers.Singleton(Gauges, metrics, admission, breakers, catalog, latest, clock)
     session_logs = providers.Singleton(ArchiveWriter, metrics)
     log_retention = providers.Singleton(LogRetention, latest, clock, randomness)
     supervisor = providers.Singleton(
         Supervisor,
         clock,
         providers.Factory(Worker, "the clean-up of artifacts", housekeeping.provided.run),
+        providers.Factory(Worker, "the gauges", gauges.provided.run),
         providers.Factory(Worker, "the writing of session logs", session_logs.provided.run),
         providers.Factory(Worker, "the clean-up of session logs", log_retention.provided.run),
     )

@@ -10,7 +10,7 @@ making room (a key that has had no failure for a whole window is as good as unkn
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Hashable
 from typing import Final
 
@@ -62,6 +62,17 @@ class Breakers:
             return 0.0
         last_to_expire = recent[len(recent) - policy.max_failures]
         return max(0.0, last_to_expire + policy.window_seconds - self._clock.monotonic())
+
+    def open(self, policy: BreakerPolicy) -> Counter[Hashable]:
+        """How many breakers are open now, by scope."""
+        oldest = self._clock.monotonic() - policy.window_seconds
+        return Counter(
+            key[0]
+            for key, window in self._windows.items()
+            if isinstance(key, tuple)
+            and len(window.failures) >= policy.max_failures
+            and window.failures[-policy.max_failures] > oldest
+        )
 
     def failure(self, key: Hashable, policy: BreakerPolicy) -> None:
         """Remember a failure."""

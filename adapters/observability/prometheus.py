@@ -38,6 +38,8 @@ HELP: Final[Mapping[str, str]] = {
     "time_to_first_event_seconds": "Seconds from request to the first visible event.",
     "tokens": "Tokens, by direction.",
     "cost_usd": "US dollars, as the provider reports them.",
+    "breakers_open": "Breakers that are open now, by scope.",
+    "catalog_age_seconds": "Seconds since the catalogue in use was fetched.",
     "tool_calls": "Tool calls that ended, by outcome.",
     "artifact_reads": "Artifacts read for replay.",
     "artifact_writes": "Artifacts acknowledged as durable.",

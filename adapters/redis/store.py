@@ -383,6 +383,8 @@ class CachedArtifactStore:
                 _log.warning("Artifacts cannot be written behind now; they wait in Redis: %s", error)
             if self._failures >= self._policy.flush_failure_limit:
                 self._go_direct(f"{self._failures} attempts failed (REDIS_FLUSH_FAILURE_LIMIT)")
+            with contextlib.suppress(RedisAway):
+                self._watch(await self._queue.backlog(), self._policy)
             return min(_LONGEST_PAUSE, self._flush_interval * 2.0 ** min(self._failures, 6))
         if written:
             self._metrics.count("artifact_flushes", 1, {"outcome": "ok"})
@@ -390,6 +392,8 @@ class CachedArtifactStore:
             return min(_PAUSE, self._flush_interval)
         if waiting == 0:
             self._emptied()
+        else:
+            self._watch(waiting, self._policy)
         return self._flush_interval
 
     def _go_direct(self, why: str) -> None:
