@@ -14,8 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Final, TypeAlias
 
 from attrs import frozen
@@ -81,19 +80,20 @@ class Admission:
         Raises:
             BusyError: on entering, at once when there is no room.
         """
-        return self._permit(user_id, policy)
+        return _Permit(self, user_id, policy)
 
-    @asynccontextmanager
-    async def _permit(self, user_id: str, policy: AdmissionPolicy) -> AsyncGenerator[None, None]:
+    async def enter(self, user_id: str, policy: AdmissionPolicy) -> None:
+        """Take a permit that is given back with `leave`; see `permit`."""
         self.apply(policy)
         if self._running < self._limit and not self._room:
             self._running += 1
         else:
             await self._wait(user_id, policy.max_waiting)
-        try:
-            yield
-        finally:
-            self._release()
+
+    def leave(self) -> None:
+        """Give a permit back."""
+        self._running -= 1
+        self._grant()
 
     async def _wait(self, user_id: str, max_waiting: int) -> None:
         if len(self._room) >= max_waiting and not self._room.make_room_for(user_id):
@@ -104,14 +104,10 @@ class Admission:
             await place
         except asyncio.CancelledError:
             if place.done() and not place.cancelled() and place.exception() is None:
-                self._release()  # granted and cancelled within one step of the loop
+                self.leave()  # granted and cancelled within one step of the loop
             else:
                 self._room.leave(user_id, place)
             raise
-
-    def _release(self) -> None:
-        self._running -= 1
-        self._grant()
 
     def _grant(self) -> None:
         while self._running < self._limit and self._room:
@@ -119,6 +115,23 @@ class Admission:
             if not place.done():  # its turn was cancelled and has not run since
                 self._running += 1
                 place.set_result(None)
+
+
+class _Permit:
+    """One permit while it is out. A class of its own because one is open as long as every stream."""
+
+    __slots__ = ("_admission", "_policy", "_user_id")
+
+    def __init__(self, admission: Admission, user_id: str, policy: AdmissionPolicy) -> None:
+        self._admission = admission
+        self._user_id = user_id
+        self._policy = policy
+
+    async def __aenter__(self) -> None:
+        await self._admission.enter(self._user_id, self._policy)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._admission.leave()
 
 
 class _WaitingRoom:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
 from typing import Final
 
 from openrouter_pipe.domain.admission import Admission, BusyError
@@ -17,7 +16,7 @@ from openrouter_pipe.domain.catalog.ids import display_id
 from openrouter_pipe.domain.catalog.selection import exposed
 from openrouter_pipe.domain.catalog.service import CatalogService, CatalogUnavailableError
 from openrouter_pipe.domain.errors.classify import counts_as_failure
-from openrouter_pipe.domain.errors.situations import busy
+from openrouter_pipe.domain.errors.situations import busy, internal
 from openrouter_pipe.domain.policies import TurnPolicies
 from openrouter_pipe.domain.tools.orchestration import ToolOrchestrator
 from openrouter_pipe.domain.turn import preparation
@@ -93,6 +92,7 @@ class Conversation:
         policies: TurnPolicies | None = None
         turn: Turn | None = None
         last: Completed | Failed | None = None
+        told = False
         try:
             failures = Failures(services, request)
             meter = Meter(services, request)
@@ -102,14 +102,18 @@ class Conversation:
             async with services.admission.permit(request.identity.user_id, policies.admission):
                 meter.load()
                 turn = Turn(services, request, policies, failures, meter)
-                async with aclosing(turn.answer()) as answer:
+                answer = turn.answer()
+                try:  # and not aclosing: of an open stream every object is one more for each full garbage collection
                     async for event in answer:
-                        if turn.seen:
+                        if not told and turn.seen:
+                            told = True
                             meter.first_event()
                         if isinstance(event, Completed | Failed):
                             last = event
                             break
                         yield event
+                finally:
+                    await answer.aclose()
         except Exception as error:  # noqa: BLE001 - the edge: whatever nobody foresaw ends the turn, not the host
             end = self._told(error, request, failures, policies, turn)
             for event in turn.after_crash(end) if turn is not None and last is None else ():
@@ -130,20 +134,25 @@ class Conversation:
     ) -> Failed:
         """The last event of a turn that ``error`` ended. Never raises: what tells a failure may itself be what is broken."""
         seen, usage = (turn.seen, turn.usage) if turn is not None else (False, None)
+        if failures is None:
+            _log.error("unexpected error before a turn began", exc_info=error)
+            return Failed("", "internal_error", _SPEECHLESS)
+        report = error.report if isinstance(error, TurnRefusedError) else busy()
         try:
             match error:
-                case _ if failures is None:
-                    _log.error("unexpected error before a turn began", exc_info=error)
-                case TurnRefusedError(report=report, fault=fault):
+                case TurnRefusedError(fault=fault):
                     if fault is not None and policies is not None and counts_as_failure(fault):
                         self._services.breakers.failure(("request", request.identity.user_id), policies.breaker)
                     return failures.failed(report, fault)
                 case BusyError():
-                    return failures.failed(busy(), None)
-                case _:
-                    return failures.crashed(error, partial=seen, usage=usage)
-        except Exception:  # noqa: BLE001 - the edge of the edge: the clock, the ids or a template does not work either
-            _log.exception("a failed turn (%s) could not be told as it should", type(error).__name__)
+                    return failures.failed(report, None)
+            report = internal(type(error).__name__)
+            return failures.crashed(error, partial=seen, usage=usage)
+        except Exception as second:  # noqa: BLE001 - the edge of the edge: the clock or the ids do not work either
+            try:
+                return failures.bare(report, second, partial=seen, usage=usage)
+            except Exception:  # noqa: BLE001 - and nor does the template
+                _log.exception("a failed turn (%s) could not be told", type(error).__name__)
         return Failed("", "internal_error", _SPEECHLESS, partial=seen, usage=usage)
 
     async def models(self, settings: Settings) -> tuple[ModelListing, ...]:

@@ -138,17 +138,24 @@ def fallback_for(
     """
     if sent.endpoint is not Endpoint.RESPONSES or not policies.endpoint.fallback:
         return None
+    return partial(_for_chat, request, policies, prepared, sent, more)
 
-    def other(fault: ProviderFault) -> ProviderRequest | None:
-        if not wants_chat_completions(fault):
-            return None
-        _log.info("the responses endpoint does not serve %s; using chat completions", prepared.model.api_id)
-        chat = Endpoint.CHAT_COMPLETIONS
-        shaped = _shape(request, prepared.model, prepared.items, prepared.offer, chat, policies, prepared.allowed)
-        shaped = attrs.evolve(shaped, input=(*shaped.input, *more))
-        return shaped if sent.tools else attrs.evolve(shaped, tools=(), tool_choice=None)
 
-    return other
+def _for_chat(
+    request: ChatRequest,
+    policies: TurnPolicies,
+    prepared: Prepared,
+    sent: ProviderRequest,
+    more: tuple[InputItem, ...],
+    fault: ProviderFault,
+) -> ProviderRequest | None:
+    if not wants_chat_completions(fault):
+        return None
+    _log.info("the responses endpoint does not serve %s; using chat completions", prepared.model.api_id)
+    chat = Endpoint.CHAT_COMPLETIONS
+    shaped = _shape(request, prepared.model, prepared.items, prepared.offer, chat, policies, prepared.allowed)
+    shaped = attrs.evolve(shaped, input=(*shaped.input, *more))
+    return shaped if sent.tools else attrs.evolve(shaped, tools=(), tool_choice=None)
 
 
 def _shape(

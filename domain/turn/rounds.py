@@ -7,7 +7,6 @@ then on each event passes at once and nothing is ever sent again.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable
-from contextlib import aclosing
 
 from openrouter_pipe.domain import usage as usages
 from openrouter_pipe.domain.policies import StreamingPolicy
@@ -69,7 +68,7 @@ class Round:
             coalescer = self._coalescer(stream)
             fault = None
             try:
-                async with aclosing(stream):
+                try:
                     async for event in stream:
                         for piece in (event,) if coalescer is None else coalescer.push(event):
                             for out in feed(piece):
@@ -78,6 +77,8 @@ class Round:
                                 else:
                                     for ready in await self._pass(out):
                                         yield ready
+                finally:
+                    await stream.aclose()
             except ProviderError as error:
                 fault = error.fault
             for out in self._rest(coalescer, fault):

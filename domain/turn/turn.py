@@ -68,10 +68,13 @@ class Turn:
         while True:
             self._reducer.begin_round()
             round_ = self._round(ask, prepared)
-            async with aclosing(round_.events()) as stream:
+            stream = round_.events()
+            try:
                 async for event in stream:
                     self.seen = self.seen or round_.seen
                     yield event
+            finally:
+                await stream.aclose()
             await self._account(round_)
             made = self._reducer.calls() if prepared.offer.functions else ()
             calls = ToolRound(made, self._reducer, prepared.model.card.capabilities.inputs)
