@@ -15,8 +15,10 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 from rich.console import Console
+from sqlalchemy import func, select
 
 from openrouter_pipe.adapters.sql import SqlArtifactStore
+from openrouter_pipe.adapters.sql.table import table_name
 from openrouter_pipe.composition.keys import RotateOptions, run_rotation
 from openrouter_pipe.ports.artifacts import Artifact, StorePolicy
 from openrouter_pipe.ports.settings import Secret
@@ -81,7 +83,6 @@ def test_a_missing_older_key_is_told_by_the_status(tmp_path: Path) -> None:
         from sqlalchemy import text
 
         from openrouter_pipe.adapters.sql.database import Database
-        from openrouter_pipe.adapters.sql.table import table_name
 
         await store.aclose()
         database = Database({"DATA_DIR": str(tmp_path)})
@@ -172,15 +173,18 @@ async def test_the_command_is_killed_twice_anywhere_and_resumed(
     command += ["--batch-size", "100"]
     chance = random.Random(uuid.uuid4().hex)
 
+    table = await store.database.ensure(table_name(pipe_id, new.key.reveal()))
+
     async def under_the_new_key() -> int:
-        return len(await store.load("c", ids, new))
+        async with store.database.transaction() as connection:
+            return int((await connection.execute(select(func.count()).select_from(table))).scalar_one())
 
     kills: list[int] = []
     for _ in range(2):
         before = await under_the_new_key()
         process = subprocess.Popen(command, env={**environment, **KEYS}, stdin=subprocess.DEVNULL, stdout=-3, stderr=-3)
         while await under_the_new_key() == before and process.poll() is None:
-            pass  # it has to have begun; then it is killed wherever it happens to be
+            await asyncio.sleep(0.02)  # it has to have begun; then it is killed wherever it happens to be
         await asyncio.sleep(chance.uniform(0, 1))
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, "the command ended before it was killed"
