@@ -11,7 +11,7 @@ from typing import Any, Final
 import httpx
 
 from openrouter_pipe.adapters.openrouter import faults, request
-from openrouter_pipe.adapters.openrouter.client import HttpClients, Limits, read_bounded
+from openrouter_pipe.adapters.openrouter.client import Body, HttpClients, Lease, Limits
 from openrouter_pipe.adapters.openrouter.wirejson import Wire, listing, loads, mapping, text
 from openrouter_pipe.ports.json import JsonObject
 from openrouter_pipe.ports.provider import Connection, ProviderError
@@ -40,33 +40,34 @@ class OpenRouterCatalog:
         headers = [*request.base_headers(connection), (b"Accept", b"application/json")]
         entries: list[JsonObject] = []
         visited: set[str] = set()
-        async with self._clients.lease() as client:
+        lease = await self._clients.lease()
+        try:
             limits = Limits(connection, url, "")
             page: httpx.URL | None = url
             while page is not None and str(page) not in visited and len(visited) < _MAX_PAGES:
                 visited.add(str(page))
-                body = await self._get(client, page, headers, limits)
+                body = await self._get(lease, page, headers, limits)
                 entries += [entry for entry in listing(body.get("data")) if isinstance(entry, dict)]
                 page = _next_page(page, body)
+        finally:
+            lease.release()
         if not entries:
             context = faults.Context(now=self._now())
             raise ProviderError(faults.malformed("the catalogue has no entries", context, status=200))
         return tuple(entries)
 
-    async def _get(
-        self, client: httpx.AsyncClient, url: httpx.URL, headers: list[tuple[bytes, bytes]], limits: Limits
-    ) -> Wire:
-        outgoing = client.build_request("GET", url, headers=headers, timeout=limits.timeout)
-        response = await limits.wait(client.send(outgoing, stream=True))
+    async def _get(self, lease: Lease, url: httpx.URL, headers: list[tuple[bytes, bytes]], limits: Limits) -> Wire:
+        outgoing = lease.request("GET", url, headers, extensions=limits.extensions)
+        response = await limits.wait(lease.send(outgoing))
+        answer = Body(response, limits)
         try:
             context = faults.Context(now=self._now(), headers=response.headers)
-            chunks = response.aiter_bytes()
             if response.status_code >= 300:
-                body, _ = await read_bounded(chunks, limits, _ERROR_BODY_BYTES)
+                body, _ = await answer.read_bounded(_ERROR_BODY_BYTES)
                 raise ProviderError(faults.from_status(response.status_code, body, context))
-            body, complete = await read_bounded(chunks, limits, _BODY_BYTES)
+            body, complete = await answer.read_bounded(_BODY_BYTES)
         finally:
-            await response.aclose()
+            await answer.aclose()
         parsed: Any = None
         if complete:
             with suppress(ValueError):

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from types import ModuleType
 from typing import Any, Final, Protocol, TypeAlias
@@ -20,7 +20,7 @@ import httpx
 
 from openrouter_pipe.adapters.openrouter import chat, faults, responses
 from openrouter_pipe.adapters.openrouter.chat_reader import ChatReader
-from openrouter_pipe.adapters.openrouter.client import ClosedEarlyError, HttpClients, Limits, read_bounded
+from openrouter_pipe.adapters.openrouter.client import Body, ClosedEarlyError, HttpClients, Limits
 from openrouter_pipe.adapters.openrouter.request import address, headers
 from openrouter_pipe.adapters.openrouter.responses_reader import ResponsesReader
 from openrouter_pipe.adapters.openrouter.sse import EVENT_BYTES, SseDecoder
@@ -44,7 +44,6 @@ THREAD_BYTES: Final = 64 * 1024
 _ERROR_BODY_BYTES: Final = 64 * 1024
 _WHOLE_BODY_BYTES: Final = 256 * 1024 * 1024
 _BLANK_BYTES: Final = 1024 * 1024
-_DRAIN_SECONDS: Final = 0.2
 _WARN_SECONDS: Final = 30.0
 _SSE_STARTS: Final = (b"d", b":", b"e", b"i", b"r")
 
@@ -78,36 +77,37 @@ class OpenRouterProvider:
         url = address(connection.base_url, wire.PATH)
         sent_headers = headers(request, connection)
         content = await _rendered(wire, request)
-        async with self._clients.lease() as client:
+        lease = await self._clients.lease()
+        answer: Body | None = None
+        try:
             limits = Limits(connection, url, request.model)
-            outgoing = client.build_request("POST", url, headers=sent_headers, content=content, timeout=limits.timeout)
-            response = await limits.wait(client.send(outgoing, stream=True))
-            try:
-                chunks = response.aiter_bytes()
-                context = faults.Context(now=self._now(), model=request.model, headers=response.headers)
-                if response.status_code >= 300:
-                    body, _ = await read_bounded(chunks, limits, _ERROR_BODY_BYTES)
-                    raise ProviderError(faults.from_status(response.status_code, body, context))
-                reader: _Reader = ChatReader(context) if wire is chat else ResponsesReader(context)
-                first, shape = await _peek(response, chunks, limits, context)
-                if shape == "sse":
-                    reads = _Reads(first, chunks, reader, limits, context)
-                    while not reads.over:
-                        if batch := await reads.next():
-                            yield batch
-                        if reads.waiting > connection.event_queue_warn_size:
-                            self._warn(reads.waiting)
-                elif shape == "json":
-                    yield await _whole(first, chunks, reader, limits, context)
-                else:
-                    body, _ = await read_bounded(chunks, limits, _ERROR_BODY_BYTES)
-                    message = "the answer is neither a stream of events nor JSON"
-                    raise ProviderError(
-                        faults.malformed(message, context, status=response.status_code, body=first + body)
-                    )
-                await _drain(chunks)
-            finally:
-                await response.aclose()
+            outgoing = lease.request("POST", url, sent_headers, content=content, extensions=limits.extensions)
+            response = await limits.wait(lease.send(outgoing))
+            answer = Body(response, limits)
+            context = faults.Context(now=self._now(), model=request.model, headers=response.headers)
+            if response.status_code >= 300:
+                body, _ = await answer.read_bounded(_ERROR_BODY_BYTES)
+                raise ProviderError(faults.from_status(response.status_code, body, context))
+            reader: _Reader = ChatReader(context) if wire is chat else ResponsesReader(context)
+            first, shape = await _peek(response, answer, context)
+            if shape == "sse":
+                reads = _Reads(first, answer, reader, context)
+                while not reads.over:
+                    if batch := await reads.next():
+                        yield batch
+                    if reads.waiting > connection.event_queue_warn_size:
+                        self._warn(reads.waiting)
+            elif shape == "json":
+                yield await _whole(first, answer, reader, context)
+            else:
+                body, _ = await answer.read_bounded(_ERROR_BODY_BYTES)
+                message = "the answer is neither a stream of events nor JSON"
+                raise ProviderError(faults.malformed(message, context, status=response.status_code, body=first + body))
+            await answer.drain()
+        finally:
+            lease.release()
+            if answer is not None:
+                await answer.aclose()
 
     def _warn(self, waiting: int) -> None:
         now = asyncio.get_running_loop().time()
@@ -156,15 +156,12 @@ class EventStream:
 class _Reads:
     """A stream of events read by read. ``waiting`` counts the wire events of the last read, ``over`` ends it."""
 
-    def __init__(
-        self, first: bytes, chunks: AsyncIterator[bytes], reader: _Reader, limits: Limits, context: faults.Context
-    ) -> None:
+    def __init__(self, first: bytes, answer: Body, reader: _Reader, context: faults.Context) -> None:
         self.over = False
         self.waiting = 0
         self._first = first
-        self._chunks = chunks
+        self._answer = answer
         self._reader = reader
-        self._limits = limits
         self._context = context
         self._decoder = SseDecoder()
         self._seen = False
@@ -174,14 +171,12 @@ class _Reads:
         """The events of the next read, possibly none. Raises `ProviderError`, after the events that came before it."""
         if self._failure is not None:
             raise self._failure
-        chunk: bytes | None = self._first
+        chunk = self._first
         if chunk:
             self._first = b""
-        elif self._decoder.done:
-            chunk = None
-        else:
+        elif not self._decoder.done:
             chunk = await self._read()
-        if chunk is None:
+        if not chunk:
             return await self._last()
         batch = await self._decoded(self._decoder.feed(chunk))
         if self._decoder.overrun and self._failure is None:
@@ -189,14 +184,13 @@ class _Reads:
             self._failure = ProviderError(faults.malformed(message, self._context, status=200))
         return batch
 
-    async def _read(self) -> bytes | None:
-        self._limits.check()
+    async def _read(self) -> bytes:
         try:
-            return await self._limits.wait(anext(self._chunks, None))
+            return await self._answer.read()
         except ClosedEarlyError:
             if not self._seen:
                 raise
-            return None  # an end like any other early end: the reader judges whether the answer is whole
+            return b""  # an end like any other early end: the reader judges whether the answer is whole
 
     async def _last(self) -> _Batch:
         if self._decoder.done:
@@ -261,9 +255,7 @@ def _attached(asked: ProviderRequest) -> int:
     return size
 
 
-async def _peek(
-    response: httpx.Response, chunks: AsyncIterator[bytes], limits: Limits, context: faults.Context
-) -> tuple[bytes, str]:
+async def _peek(response: httpx.Response, answer: Body, context: faults.Context) -> tuple[bytes, str]:
     """The first bytes that are not blank, and whether they begin a stream (sse), one object (json) or neither.
 
     What the server sends counts, not what was asked: a streamed request may be answered whole, with an error in a 200,
@@ -271,10 +263,9 @@ async def _peek(
     """
     blanks = 0
     while True:
-        limits.check()
-        chunk = await limits.wait(anext(chunks, None))
-        first = (chunk or b"").lstrip()
-        if first or chunk is None:
+        chunk = await answer.read()
+        first = chunk.lstrip()
+        if first or not chunk:
             break
         blanks += len(chunk)
         if blanks > _BLANK_BYTES:
@@ -287,20 +278,18 @@ async def _peek(
     return first, "sse" if start in _SSE_STARTS else "other"
 
 
-async def _whole(
-    first: bytes, chunks: AsyncIterator[bytes], reader: _Reader, limits: Limits, context: faults.Context
-) -> list[ProviderEvent]:
-    rest, complete = await read_bounded(chunks, limits, _WHOLE_BODY_BYTES)
+async def _whole(first: bytes, answer: Body, reader: _Reader, context: faults.Context) -> list[ProviderEvent]:
+    rest, complete = await answer.read_bounded(_WHOLE_BODY_BYTES)
     body = first + rest
-    answer: Any = None
+    whole: Any = None
     if complete:
         with suppress(ValueError):
-            answer = loads(body) if len(body) < THREAD_BYTES else await asyncio.to_thread(loads, body)
-    if not isinstance(answer, dict):
+            whole = loads(body) if len(body) < THREAD_BYTES else await asyncio.to_thread(loads, body)
+    if not isinstance(whole, dict):
         cut = body[: faults.BODY_LIMIT]
         raise ProviderError(faults.malformed("the answer is not complete JSON", context, status=200, body=cut))
     try:
-        return list(reader.whole(answer))
+        return list(reader.whole(whole))
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
         message = f"the answer does not have the documented shape ({type(exc).__name__})"
         raise ProviderError(faults.malformed(message, context, status=200)) from None
@@ -325,11 +314,3 @@ def _read(reader: _Reader, event: Any, size: int) -> Iterable[ProviderEvent]:
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as exc:
         _LOG.warning("skipped an event of %d bytes without the documented shape (%s)", size, type(exc).__name__)
         return ()
-
-
-async def _drain(chunks: AsyncIterator[bytes]) -> None:
-    """Read the few bytes after the answer, so that the connection can serve the next request; not for long."""
-    with suppress(TimeoutError, httpx.HTTPError, httpx.StreamError, OSError):
-        async with asyncio.timeout(_DRAIN_SECONDS):
-            while await anext(chunks, None) is not None:
-                pass

@@ -7,7 +7,7 @@ overlapping items, late endings and snapshots need no bookkeeping here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Final
+from typing import ClassVar, Final
 
 from openrouter_pipe.adapters.openrouter import faults
 from openrouter_pipe.adapters.openrouter.decoding import citation, kind_of, output_item, tool_kind
@@ -54,15 +54,6 @@ class ResponsesReader:
         self.finished = False
         self._context = context
         self._started = False
-        self._own_readers: dict[str, _Reader] = {
-            "response.created": self._created,
-            "response.in_progress": self._created,
-            "response.completed": self._terminal,
-            "response.incomplete": self._terminal,
-            "response.failed": self._terminal,
-            "response.cancelled": self._terminal,
-            "response.done": self._terminal,
-        }
 
     def read(self, event: Wire) -> Iterable[ProviderEvent]:
         """The provider events that one wire event stands for; unknown types give none."""
@@ -74,9 +65,12 @@ class ResponsesReader:
                 raise TypeError("a text delta without text or indices")
             return (TextDelta(index, part, delta),) if delta else _NOTHING
         if type(kind) is str:
-            reader = _READERS.get(kind) or self._own_readers.get(kind)
+            reader = _READERS.get(kind)
             if reader is not None:
                 return reader(event)
+            own = self._OWN.get(kind)
+            if own is not None:
+                return own(self, event)
             if kind.endswith("_call", 0, kind.rfind(".")) and kind.startswith("response."):
                 return _tool_progress(kind, event)
         if kind in {"error", "response.error"} or ("error" in event and kind is None):
@@ -132,6 +126,17 @@ class ResponsesReader:
         )
         self.finished = True
         return (finished,)
+
+    # Functions and not bound methods in the instance: those would be a cycle, which only a garbage collection takes apart.
+    _OWN: ClassVar[Mapping[str, Callable[[ResponsesReader, Wire], Iterable[ProviderEvent]]]] = {
+        "response.created": _created,
+        "response.in_progress": _created,
+        "response.completed": _terminal,
+        "response.incomplete": _terminal,
+        "response.failed": _terminal,
+        "response.cancelled": _terminal,
+        "response.done": _terminal,
+    }
 
 
 def _finish_status(event_type: str, status: object) -> FinishStatus:

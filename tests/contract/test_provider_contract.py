@@ -1,6 +1,7 @@
 """The contract of `ResponsesProvider`: whatever the wire, the same scenario gives the same answer.
 
-One suite over every provider: OpenRouter's two endpoints, streamed and whole, and the in-memory twin. What is compared is
+One suite over every provider: OpenRouter's two endpoints, streamed and whole, over every transport (in process, aiohttp,
+httpx), and the in-memory twin. What is compared is
 the answer as a reader of the port sees it (text, refusal, reasoning, calls, sources, images, usage, ending), not the number
 of deltas, which is a wire's own affair.
 """
@@ -18,6 +19,7 @@ from openrouter_pipe.adapters.memory import ScriptedProvider
 from openrouter_pipe.adapters.openrouter import HttpClients, OpenRouterProvider
 from openrouter_pipe.adapters.simulator.app import create_app
 from openrouter_pipe.adapters.simulator.config import SimulatorConfig
+from openrouter_pipe.adapters.simulator.server import serve
 from openrouter_pipe.adapters.simulator.transport import SimulatorTransport
 from openrouter_pipe.ports.items import (
     Citation,
@@ -160,9 +162,9 @@ def _asking(scenario: str, endpoint: Endpoint, *, stream: bool) -> ProviderReque
     return ProviderRequest(endpoint, "openai/gpt-5.6-luna", (MessageItem(Role.USER, (words,)),), stream=stream)
 
 
-async def _collect(provider: ResponsesProvider, request: ProviderRequest) -> Answer:
+async def _collect(provider: ResponsesProvider, request: ProviderRequest, way: Connection) -> Answer:
     collector = _Collector()
-    async with aclosing(provider.stream(request, CONNECTION)) as events:
+    async with aclosing(provider.stream(request, way)) as events:
         async for event in events:
             collector.take(event)
     return collector.answer()
@@ -188,7 +190,7 @@ def _memory_script(scenario: str) -> list[ProviderEvent | ProviderFault]:
     raise AssertionError(scenario)
 
 
-Ask = Callable[[str], tuple[ResponsesProvider, ProviderRequest]]
+Ask = Callable[[str], tuple[ResponsesProvider, ProviderRequest, Connection]]
 
 WIRES = {
     "responses": (Endpoint.RESPONSES, True),
@@ -198,29 +200,50 @@ WIRES = {
 }
 
 
-@pytest.fixture
-async def clients() -> AsyncIterator[HttpClients]:
+@define
+class Wires:
+    """Clients, and the way to a simulator through them."""
+
+    clients: HttpClients
+    way: Connection
+
+
+@pytest.fixture(params=["in process", "aiohttp", "httpx"])
+async def wires(request: pytest.FixtureRequest) -> AsyncIterator[Wires]:
     app = create_app(SimulatorConfig(schema_path=SCHEMA))
-    shared = HttpClients(lambda: SimulatorTransport(app))
-    yield shared
-    await shared.aclose()
+    if request.param == "in process":
+        shared = HttpClients(lambda: SimulatorTransport(app))
+        yield Wires(shared, CONNECTION)
+        await shared.aclose()
+        return
+    async with serve(app) as server:
+        shared = HttpClients(aiohttp=request.param == "aiohttp")
+        yield Wires(shared, evolve(CONNECTION, base_url=server.url))
+        await shared.aclose()
+
+
+def _asking_wire(wires: Wires, wire: str) -> Ask:
+    endpoint, stream = WIRES[wire]
+    return lambda scenario: (
+        OpenRouterProvider(wires.clients),
+        _asking(scenario, endpoint, stream=stream),
+        wires.way,
+    )
 
 
 @pytest.fixture(params=list(WIRES))
-def ask_wire(request: pytest.FixtureRequest, clients: HttpClients) -> Ask:
+def ask_wire(request: pytest.FixtureRequest, wires: Wires) -> Ask:
     """A real wire that plays a scenario."""
-    endpoint, stream = WIRES[request.param]
-    return lambda scenario: (OpenRouterProvider(clients), _asking(scenario, endpoint, stream=stream))
+    return _asking_wire(wires, request.param)
 
 
 @pytest.fixture(params=[*WIRES, "memory"])
-def ask(request: pytest.FixtureRequest, clients: HttpClients) -> Ask:
+def ask(request: pytest.FixtureRequest, wires: Wires) -> Ask:
     """Any provider that plays a scenario, the in-memory twin among them."""
     if request.param == "memory":
         request_for = _asking("plain", Endpoint.RESPONSES, stream=True)
-        return lambda scenario: (ScriptedProvider([_memory_script(scenario)]), request_for)
-    endpoint, stream = WIRES[request.param]
-    return lambda scenario: (OpenRouterProvider(clients), _asking(scenario, endpoint, stream=stream))
+        return lambda scenario: (ScriptedProvider([_memory_script(scenario)]), request_for, CONNECTION)
+    return _asking_wire(wires, request.param)
 
 
 TOWER = Citation("https://example.org/t", "Towers", "X is 900 m", 0, 8)
@@ -263,10 +286,11 @@ async def test_an_image_arrives_as_a_data_url(ask_wire: Ask) -> None:
     assert answer.images[0].startswith("data:image/png;base64,iVBORw0KGgo")
 
 
-async def test_usage_is_the_same_on_every_wire(clients: HttpClients) -> None:
+async def test_usage_is_the_same_on_every_wire(wires: Wires) -> None:
     usages = []
     for endpoint, stream in WIRES.values():
-        answer = await _collect(OpenRouterProvider(clients), _asking("web-search", endpoint, stream=stream))
+        request = _asking("web-search", endpoint, stream=stream)
+        answer = await _collect(OpenRouterProvider(wires.clients), request, wires.way)
         assert answer.usage is not None
         assert answer.usage.cost is not None
         usages.append(evolve(answer.usage, raw={}))
@@ -274,9 +298,9 @@ async def test_usage_is_the_same_on_every_wire(clients: HttpClients) -> None:
 
 
 @pytest.mark.parametrize("endpoint", list(Endpoint))
-async def test_a_late_signature_is_kept_for_the_next_round(endpoint: Endpoint, clients: HttpClients) -> None:
-    provider = OpenRouterProvider(clients)
-    events = [event async for event in provider.stream(_asking("late-signature", endpoint, stream=True), CONNECTION)]
+async def test_a_late_signature_is_kept_for_the_next_round(endpoint: Endpoint, wires: Wires) -> None:
+    provider = OpenRouterProvider(wires.clients)
+    events = [event async for event in provider.stream(_asking("late-signature", endpoint, stream=True), wires.way)]
     reasoning = [e.item for e in events if isinstance(e, ItemFinished) and isinstance(e.item, ReasoningItem)]
     assert len(reasoning) == 1
     assert reasoning[0].signature == "CiQB…late"
@@ -307,8 +331,8 @@ async def test_every_shape_of_a_stream_error_is_an_error(scenario: str, ask_wire
 
 
 async def test_closing_early_ends_the_stream(ask: Ask) -> None:
-    provider, request = ask("plain")
-    events = provider.stream(request, CONNECTION)
+    provider, request, way = ask("plain")
+    events = provider.stream(request, way)
     assert isinstance(await anext(events), ResponseStarted)
     await events.aclose()
     with pytest.raises(StopAsyncIteration):

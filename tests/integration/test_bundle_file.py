@@ -35,6 +35,7 @@ BROUGHT_BY_THE_HOST = {
     "redis",
     "sqlalchemy",
     "starlette",
+    "yarl",
 }
 OTHER_PYTHONS = [
     Path("/root/.pyenv/versions") / version / "bin" / "python" for version in ("3.11.7", "3.12.1", "3.13.0")

@@ -40,9 +40,9 @@ async def server() -> AsyncIterator[SimulatorServer]:
         yield running
 
 
-@pytest.fixture
-async def clients() -> AsyncIterator[HttpClients]:
-    shared = HttpClients()
+@pytest.fixture(params=["aiohttp", "httpx"])
+async def clients(request: pytest.FixtureRequest) -> AsyncIterator[HttpClients]:
+    shared = HttpClients(aiohttp=request.param == "aiohttp")
     yield shared
     await shared.aclose()
 
