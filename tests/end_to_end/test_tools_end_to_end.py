@@ -74,27 +74,54 @@ def shown(turn: Turn) -> list[tuple[str, str]]:
     return found
 
 
-def replayed(provider: Provider, since: int) -> str:
-    """What the provider was sent by the requests from number ``since`` on."""
-    return json.dumps([request["body"] for request in provider.turns()[since:]], ensure_ascii=False)
+def pairs(request: JsonDict) -> list[tuple[JsonDict, JsonDict]]:
+    """Calls with their outputs in what the provider was sent; every one of both is in a pair."""
+    items = [item for item in request["body"]["input"] if "function_call" in item.get("type", "")]
+    calls, outputs = items[::2], items[1::2]
+    assert [item["type"] for item in calls] == ["function_call"] * len(outputs)
+    assert [item["type"] for item in outputs] == ["function_call_output"] * len(calls)
+    assert [item["call_id"] for item in calls] == [item["call_id"] for item in outputs]
+    return list(zip(calls, outputs, strict=True))
 
 
-async def check(tab: ToolTab, provider: Provider, name: str, result: str, **extra: Any) -> Turn:
-    """One turn with one call, shown and stored; then a turn that sends it to the provider again."""
+def text_of_output(item: JsonDict) -> str:
+    """What a tool said, from its item."""
+    parts = item["output"]
+    return parts if isinstance(parts, str) else "".join(part.get("text", "") for part in parts)
+
+
+def shows_live(turn: Turn, name: str) -> bool:
+    """Whether the tab heard of the call before the answer was complete."""
+    running = (json.dumps(event) for _, event in turn.events if not (event.get("data") or {}).get("done"))
+    return any(name in heard and ("function_call" in heard or "tool_calls" in heard) for heard in running)
+
+
+async def check(tab: ToolTab, provider: Provider, name: str, result: str, *, model: str = LOOP, **extra: Any) -> Turn:
+    """One turn with one call, shown while it runs and stored; then a turn that sends it to the provider again."""
     before = len(provider.turns())
-    turn = await tab.ask(LOOP, "Use it.", params=NATIVE, **extra)
+    turn = await tab.ask(model, "Use it.", params=NATIVE, **extra)
     assert not turn.message.get("error")
     ((called, answered),) = shown(turn)
     assert called.endswith(name)
     assert result in answered
-    assert len(provider.turns()) - before == 2, "one request with the call and one with its output"
+    assert shows_live(turn, called)
+    asked, told = provider.turns()[before:]
+    assert pairs(asked) == []
+    ((call, output),) = pairs(told)
+    assert call["name"] == called
+    assert result in text_of_output(output)
     if turn.message.get("output"):
         statuses = {item.get("status") for item in turn.message["output"]}
         assert statuses <= {"completed", None}
-    middle = len(provider.turns())
+        (stored,) = (item for item in turn.message["output"] if item["type"] == "function_call")
+        assert {key: stored[key] for key in ("call_id", "name", "arguments")} == {
+            key: call[key] for key in ("call_id", "name", "arguments")
+        }
     follow_up = await tab.ask(model_id("sim/echo"), "And now?", chat_id=turn.chat_id, params=NATIVE)
     assert not follow_up.message.get("error")
-    assert result in replayed(provider, middle)
+    (again,) = provider.turns()[before + 2 :]
+    assert pairs(again) == [(call, output)], "the next turn sends the pair verbatim"
+    assert json.dumps(again["body"], ensure_ascii=False).count(json.dumps(call["arguments"])) == 1
     return turn
 
 
@@ -131,6 +158,23 @@ async def test_openapi_server_of_the_host(tab: ToolTab, provider: Provider, weat
 
 
 async def test_builtin_tool(main_tab: ToolTab, provider: Provider) -> None:
+    """``create_tasks`` puts a list of tasks beside the chat and says so to the tab each time that it runs."""
+    host = main_tab.host
+    others = ("time", "user_input", "files", "knowledge", "chats", "subagents", "memory", "web_search", "notes")
+    others += ("image_generation", "code_interpreter", "channels", "skills", "automations", "calendar", "notifications")
+    meta = {"builtinTools": dict.fromkeys(others, False)}
+    preset = {"id": "tasker", "name": "Tasker", "base_model_id": LOOP, "meta": meta, "params": {}}
+    host.post("/api/v1/models/create", preset)
+    assert "tasker" in host.model_ids()
+    try:
+        turn = await check(main_tab, provider, "create_tasks", '"content":"sample"', model="tasker")
+        assert len(turn.data("chat:message:tasks")) == 1
+    finally:
+        host.post("/api/v1/models/model/delete", {"id": "tasker"})
+        host.models()
+
+
+async def test_all_builtin_tools_are_offered(main_tab: ToolTab, provider: Provider) -> None:
     before = len(provider.turns())
     turn = await main_tab.ask(LOOP, "What time is it?")
     ((name, result),) = shown(turn)
