@@ -32,6 +32,7 @@ from openrouter_pipe.adapters.web import GuardedFetcher
 from openrouter_pipe.composition.core import CoreContainer
 from openrouter_pipe.composition.gauges import Gauges
 from openrouter_pipe.composition.metrics import make_metrics
+from openrouter_pipe.composition.model_sync import host_of, latest_policy
 from openrouter_pipe.composition.policies import log_redaction
 from openrouter_pipe.composition.redis import RedisPolicies, Sharing, artifact_store, cost_sink
 from openrouter_pipe.composition.served import LatestSettings, ServedChat
@@ -40,6 +41,7 @@ from openrouter_pipe.composition.supervisor import Supervisor, Worker
 from openrouter_pipe.domain.admission import Admission
 from openrouter_pipe.domain.breakers import Breakers
 from openrouter_pipe.domain.catalog.service import CatalogService
+from openrouter_pipe.domain.catalog.sync import ModelSync
 from openrouter_pipe.domain.housekeeping import Housekeeping
 from openrouter_pipe.domain.media.addresses import OutboundGuard
 from openrouter_pipe.ports.artifacts import ArtifactStore
@@ -99,6 +101,9 @@ class PipeContainer(containers.DeclarativeContainer):
     gauges = providers.Singleton(Gauges, metrics, admission, breakers, catalog, latest, clock)
     session_logs = providers.Singleton(ArchiveWriter, metrics)
     log_retention = providers.Singleton(LogRetention, latest, clock, randomness)
+    model_sync = providers.Singleton(
+        ModelSync, catalog, providers.Callable(host_of), clock, providers.Callable(latest_policy, latest, pipe_id)
+    )
     supervisor = providers.Singleton(
         Supervisor,
         clock,
@@ -106,6 +111,7 @@ class PipeContainer(containers.DeclarativeContainer):
         providers.Factory(Worker, "the gauges", gauges.provided.run),
         providers.Factory(Worker, "the writing of session logs", session_logs.provided.run),
         providers.Factory(Worker, "the clean-up of session logs", log_retention.provided.run),
+        providers.Factory(Worker, "the host's records of models", model_sync.provided.run),
     )
     console = providers.Singleton(PipeLogging, _PACKAGE)
     logged = providers.Singleton(

@@ -12,6 +12,7 @@ from typing import Any, Final
 from attrs import field, frozen
 
 from openrouter_pipe.adapters.openwebui.attached import with_attached
+from openrouter_pipe.adapters.openwebui.companions import SEARCH_FLAG
 from openrouter_pipe.adapters.openwebui.content import read_messages
 from openrouter_pipe.adapters.openwebui.host import Host, mapping, text
 from openrouter_pipe.adapters.openwebui.toolbox_entries import provider_tools
@@ -20,7 +21,7 @@ from openrouter_pipe.ports.files import FileStore
 from openrouter_pipe.ports.settings import Settings
 from openrouter_pipe.ports.tools import Toolbox
 
-_NOT_PARAMETERS: Final = frozenset({"model", "messages", "stream", "metadata", "extra_tools"})
+_NOT_PARAMETERS: Final = frozenset({"model", "messages", "stream", "metadata", "extra_tools", SEARCH_FLAG})
 _ENDS_IN_MARKER: Final = re.compile(r"\]: #\s*\Z")
 _UNSAVED_CHATS: Final = ("local", "temporary:", "channel:")
 MIXTURE_OF_AGENTS: Final = "moa_response_generation"
@@ -147,7 +148,14 @@ def read_request(
         files=files,
         toolbox=call.toolbox,
         host_prefix=host_prefix,
+        web_search=wants_search(call) if task is None else None,
     )
+
+
+def wants_search(call: HostCall) -> bool | None:
+    """Whether the message asks for a search: by our switch, or by the host's own; None where neither does."""
+    features = mapping(mapping(call.metadata).get("features"))
+    return True if mapping(call.body).get(SEARCH_FLAG) is True or features.get("web_search") is True else None
 
 
 def _parameters(body: dict[str, Any]) -> dict[str, Any]:

@@ -85,6 +85,10 @@ class CatalogService:
         await asyncio.wait({task})
         return self._outcome(insist=insist)
 
+    def known(self) -> Catalog | None:
+        """The list as it is now; asks nobody."""
+        return self._catalog
+
     def age(self) -> float | None:
         """Seconds since the list was fetched; None when there is none."""
         return None if self._catalog is None else self._clock.monotonic() - self._fetched_at
