@@ -16,6 +16,7 @@ from openrouter_pipe.domain.catalog.ids import display_id
 from openrouter_pipe.domain.catalog.selection import exposed
 from openrouter_pipe.domain.catalog.service import CatalogService, CatalogUnavailableError
 from openrouter_pipe.domain.errors.classify import counts_as_failure
+from openrouter_pipe.domain.errors.reports import ErrorReport
 from openrouter_pipe.domain.errors.situations import busy, internal
 from openrouter_pipe.domain.policies import TurnPolicies
 from openrouter_pipe.domain.tools.orchestration import ToolOrchestrator
@@ -137,20 +138,19 @@ class Conversation:
         if failures is None:
             _log.error("unexpected error before a turn began", exc_info=error)
             return Failed("", "internal_error", _SPEECHLESS)
-        report = error.report if isinstance(error, TurnRefusedError) else busy()
         try:
             match error:
-                case TurnRefusedError(fault=fault):
+                case TurnRefusedError(report=report, fault=fault):
                     if fault is not None and policies is not None and counts_as_failure(fault):
                         self._services.breakers.failure(("request", request.identity.user_id), policies.breaker)
                     return failures.failed(report, fault)
                 case BusyError():
-                    return failures.failed(report, None)
-            report = internal(type(error).__name__)
-            return failures.crashed(error, partial=seen, usage=usage)
+                    return failures.failed(busy(), None)
+                case _:
+                    return failures.crashed(error, partial=seen, usage=usage)
         except Exception as second:  # noqa: BLE001 - the edge of the edge: the clock or the ids do not work either
             try:
-                return failures.bare(report, second, partial=seen, usage=usage)
+                return failures.bare(_report_of(error), error, second, partial=seen, usage=usage)
             except Exception:  # noqa: BLE001 - and nor does the template
                 _log.exception("a failed turn (%s) could not be told", type(error).__name__)
         return Failed("", "internal_error", _SPEECHLESS, partial=seen, usage=usage)
@@ -167,6 +167,16 @@ class Conversation:
             _log.exception("the list of models could not be made")
             return ()
         return tuple(ModelListing(display_id(card.id), card.name, card.description) for card in cards)
+
+
+def _report_of(error: Exception) -> ErrorReport:
+    match error:
+        case TurnRefusedError(report=report):
+            return report
+        case BusyError():
+            return busy()
+        case _:
+            return internal(type(error).__name__)
 
 
 def _measure(meter: Meter | None, last: Completed | Failed | None) -> None:

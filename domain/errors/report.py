@@ -29,7 +29,7 @@ def failure(
     policy: ErrorPolicy,
     subject: ErrorSubject,
     error_id: str,
-    now: datetime,
+    now: datetime | None,
     redactor: Redactor,
     *,
     partial: bool = False,
@@ -37,21 +37,26 @@ def failure(
 ) -> Failed:
     """The turn's last event.
 
-    ``error_id`` is 16 hexadecimal characters and stands in the log too, ``now`` is aware. ``partial`` tells that answer
-    text was shown before.
+    ``error_id`` is 16 hexadecimal characters and stands in the log too, ``now`` is aware, None when nobody knows. ``partial``
+    tells that answer text was shown before.
     """
     text = notice(report, policy, subject, error_id, now, redactor)
     return Failed(error_id, report.code, text, report.status, partial=partial, usage=usage)
 
 
 def notice(
-    report: ErrorReport, policy: ErrorPolicy, subject: ErrorSubject, error_id: str, now: datetime, redactor: Redactor
+    report: ErrorReport,
+    policy: ErrorPolicy,
+    subject: ErrorSubject,
+    error_id: str,
+    now: datetime | None,
+    redactor: Redactor,
 ) -> str:
     """The same rendering as text to append to an answer. Never empty."""
     values: dict[str, JsonValue] = {
         **{name: _redacted(value, redactor) for name, value in report.values.items()},
         "error_id": error_id,
-        "timestamp": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "timestamp": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if now else "",
         "session_id": subject.session_id,
         "user_id": subject.user_id,
         "support_email": policy.support_email,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import logging
 
 from openrouter_pipe.domain.errors import situations
@@ -39,21 +40,21 @@ class Failures:
         )
         self.redactor = _redactor(request.settings)
         self._services = services
+        self._request_id = request.request_id
 
     def failed(
         self, report: ErrorReport, fault: ProviderFault | None, *, partial: bool = False, usage: Usage | None = None
     ) -> Failed:
         """The last event of the turn."""
-        error_id = self._services.ids.error_id()
+        error_id, now = self._services.ids.error_id(), self._services.clock.now()
         self._note(report, fault, error_id)
-        now = self._services.clock.now()
         return failure(report, self.policy, self.subject, error_id, now, self.redactor, partial=partial, usage=usage)
 
     def words(self, report: ErrorReport) -> str:
         """The same as text inside an answer."""
-        error_id = self._services.ids.error_id()
+        error_id, now = self._services.ids.error_id(), self._services.clock.now()
         self._note(report, None, error_id)
-        return notice(report, self.policy, self.subject, error_id, self._services.clock.now(), self.redactor)
+        return notice(report, self.policy, self.subject, error_id, now, self.redactor)
 
     def crashed(self, error: Exception, *, partial: bool, usage: Usage | None) -> Failed:
         """The last event after something unexpected; the log has the traceback, the user only the class of the error."""
@@ -61,6 +62,19 @@ class Failures:
         last = self.failed(report, None, partial=partial, usage=usage)
         _log.error("unexpected error in a turn, error_id=%s", last.error_id, exc_info=error)
         return last
+
+    def bare(
+        self, report: ErrorReport, error: Exception, second: Exception, *, partial: bool, usage: Usage | None
+    ) -> Failed:
+        """The last event where the clock or the ids do not work: the ID is made of the request's own, the time is left out.
+
+        ``error`` ended the turn, ``second`` kept it from being told as usual.
+        """
+        error_id = hashlib.sha256(self._request_id.encode("utf-8", "replace")).hexdigest()[:16]
+        self._note(report, None, error_id)
+        _log.error("unexpected error in a turn, error_id=%s", error_id, exc_info=error)
+        _log.error("and another one while it was told, error_id=%s", error_id, exc_info=second)
+        return failure(report, self.policy, self.subject, error_id, None, self.redactor, partial=partial, usage=usage)
 
     def _note(self, report: ErrorReport, fault: ProviderFault | None, error_id: str) -> None:
         detail = (

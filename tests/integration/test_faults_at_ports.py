@@ -10,86 +10,11 @@ from pathlib import Path
 import pytest
 from dependency_injector import providers
 
-from openrouter_pipe.adapters.memory.artifacts import MemoryArtifactStore
-from openrouter_pipe.adapters.memory.provider import ScriptedProvider, answer
-from openrouter_pipe.adapters.memory.telemetry import MemoryMetrics
-from openrouter_pipe.adapters.openwebui import make_pipe_class
-from openrouter_pipe.composition.pipe import PipeContainer, PipeServices
 from openrouter_pipe.ports.provider import FaultKind, ProviderFault
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 
-from fake_host import HOST_06, HOST_12, FakeHost
-
-KEY = "sk-or-v1-00112233445566778899aabbccddeeff"
-SECRET = f"planted Authorization: Bearer {KEY} by ada@example.com"
-
-
-class Failing:
-    """Stands before a port and raises in one method, from its ``after``-th call on."""
-
-    def __init__(self, inner: object, method: str, after: int = 0, error: type[Exception] = RuntimeError) -> None:
-        self.inner = inner
-        self.method = method
-        self.after = after
-        self.error = error
-        self.calls = 0
-
-    def __getattr__(self, name: str) -> object:
-        found = getattr(self.inner, name)
-        if name != self.method:
-            return found
-
-        def call(*arguments: object, **named: object) -> object:
-            self.calls += 1
-            if self.calls > self.after:
-                raise self.error(SECRET)
-            return found(*arguments, **named)
-
-        return call
-
-
-class House:
-    """The pipe over the in-memory ports, in a host of either kind."""
-
-    def __init__(self, *, recent: bool = True, scripts: tuple = ()) -> None:
-        self.container = PipeContainer()
-        self.provider = ScriptedProvider(scripts or (answer("All is well.", reasoning="Think."),) * 3)
-        self.metrics = MemoryMetrics()
-        self.store = MemoryArtifactStore()
-        from openrouter_pipe.adapters.memory.provider import ScriptedCatalog, card_entry
-
-        for name, port in {
-            "provider": self.provider,
-            "catalog_source": ScriptedCatalog((card_entry("vendor/model"),)),
-            "store": self.store,
-            "metrics": self.metrics,
-        }.items():
-            getattr(self.container, name).override(providers.Object(port))
-        profile = HOST_12 if recent else HOST_06
-        made = make_pipe_class(
-            self._build, "function_router_" + "0" * 32 if recent else "function_router", lambda: profile
-        )
-        self.host = FakeHost(made(), recent=recent, valves={"API_KEY": KEY, "BASE_URL": "http://sim.test/api/v1"})
-
-    def _build(self, _: str) -> PipeServices:
-        self.services = PipeServices(self.container)
-        return self.services
-
-    def break_port(self, port: str, method: str, after: int = 0, error: type[Exception] = RuntimeError) -> Failing:
-        provider = getattr(self.container, port)
-        failing = Failing(provider(), method, after, error)
-        provider.override(providers.Object(failing))
-        return failing
-
-    async def read(self) -> str:
-        try:
-            stored = await self.host.chat()
-        finally:
-            if hasattr(self, "services"):
-                await self.services.close()
-        return f"{stored.text}\n{stored.error or ''}"
-
+from pipe_house import KEY, READS, SECRET, House, assert_told
 
 CALLS = [
     *[("provider", "stream", 0), ("catalog_source", "fetch", 0), ("policies", "__call__", 0)],
@@ -145,33 +70,6 @@ ROWS = {
     "truncated": (ProviderFault(FaultKind.TRUNCATED, "no"), "stream_interrupted"),
     "malformed": (ProviderFault(FaultKind.MALFORMED, "no"), "service_error"),
 }  # fmt: skip
-READS = {
-    "openrouter_error": "change the message",
-    "authentication": "set right by whoever runs this service",
-    "insufficient_credits": "credits are added at",
-    "server_timeout": "send the message again",
-    "payload_too_large": "attach fewer or smaller files",
-    "rate_limit": "wait a little",
-    "service_error": "send the message again in a moment",
-    "network_timeout": "did not answer in the time",
-    "connection_error": "No connection to OpenRouter",
-    "stream_interrupted": "What arrived before is kept",
-}
-
-
-class Hurried:
-    """A clock whose sleeps take no time."""
-
-    def __init__(self, inner: object) -> None:
-        self.inner = inner
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self.inner, name)
-
-    async def sleep(self, seconds: float) -> None:
-        import asyncio
-
-        await asyncio.sleep(0 if seconds < 61 else seconds)
 
 
 @pytest.mark.parametrize("recent", [True, False], ids=["0.12.4", "0.6.28"])
@@ -179,15 +77,11 @@ class Hurried:
 async def test_the_table_in_the_words_of_user_and_operator(row, recent, caplog):
     fault, code = ROWS[row]
     house = House(recent=recent, scripts=((fault,),) * 4)
-    house.container.clock.override(providers.Object(Hurried(house.container.clock())))
     with caplog.at_level(logging.WARNING):
         text = await house.read()
     assert READS[code] in text
-    (error_id,) = set(re.findall(r"\b[0-9a-f]{16}\b", text))
-    (line,) = [record.getMessage() for record in caplog.records if error_id in record.getMessage()]
-    assert code in line
-    assert "user_id=user-1" in line
-    assert house.metrics.counters["turns", (("kind", "chat"), ("outcome", code))] == 1
+    assert_told(text, code, caplog.records)
+    assert house.outcomes() == {code: 1}
 
 
 async def test_a_database_that_is_down_costs_the_memory_and_not_the_answer(caplog):

@@ -997,4 +997,6 @@ async def test_a_refusal_that_cannot_be_told_is_still_an_end(monkeypatch: pytest
 
     monkeypatch.setattr(clock, "now", gone)
     (last,) = await house.hear(model="acme.none")
-    assert (last.code, last.status) == ("internal_error", 500)
+    assert (last.code, last.status) == ("model_not_found", 404)
+    assert f"Error ID: `{last.error_id}`" in last.text
+    assert "Time" not in last.text
