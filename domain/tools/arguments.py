@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Final
 
-from openrouter_pipe.domain.tools.schemas import restore
+from openrouter_pipe.domain.tools.restoring import restore
 from openrouter_pipe.ports.json import JsonObject, JsonValue
 
 _MAX_ARGUMENTS: Final = 1024 * 1024  # characters; beyond it a model has gone astray

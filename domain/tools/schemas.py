@@ -1,9 +1,9 @@
 """Tool specs made fit for the provider: valid names, strict schemas without change of meaning, no duplicates.
 
 Strict calling wants closed objects whose properties are all required. An optional property is therefore sent as required
-and nullable, and `restore` takes the nulls out again before the tool sees them. What strict calling cannot say (maps,
-free-form objects, keywords it does not know) is sent unchanged and non-strict. Definitions (``$defs``) and references are
-never rewritten: a definition that is not strict already makes the whole schema non-strict.
+and nullable, and ``restoring.py`` takes the nulls out again before the tool sees them. What strict calling cannot say
+(maps, free-form objects, keywords it does not know) is sent unchanged and non-strict. Definitions (``$defs``) and
+references are never rewritten: a definition that is not strict already makes the whole schema non-strict.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Final
 
 from attrs import frozen
 
+from openrouter_pipe.domain.tools.restoring import kinds_of
 from openrouter_pipe.ports.json import JsonObject, JsonValue
 from openrouter_pipe.ports.provider import FunctionTool
 from openrouter_pipe.ports.tools import ToolSpec
@@ -69,11 +70,6 @@ def offer(specs: Sequence[ToolSpec], strict: bool) -> Offer:
     return Offer(tuple(functions), by_name)
 
 
-def restore(arguments: Mapping[str, JsonValue], parameters: JsonObject) -> dict[str, JsonValue]:
-    """Arguments as the original schema means them: nulls that stand for absent optional properties are taken out."""
-    return _restore_object(arguments, parameters, parameters)
-
-
 class _NotStrictError(Exception):
     """The schema says something that strict calling cannot say."""
 
@@ -125,7 +121,7 @@ def _schema(schema: JsonValue, depth: int) -> JsonObject:
         return _reference(schema)
     if "anyOf" in schema:
         return _any_of(schema, depth)
-    kinds = _kinds(schema)
+    kinds = kinds_of(schema)
     if "object" in kinds:
         return _object(schema, depth, root=False)
     if "array" in kinds:
@@ -182,7 +178,7 @@ def _nullable(schema: JsonObject) -> JsonObject:
     branches = schema.get("anyOf")
     if isinstance(branches, list):
         return schema if _NULL in branches else {**schema, "anyOf": [*branches, _NULL]}
-    kinds = _kinds(schema)
+    kinds = kinds_of(schema)
     wider = dict(schema)
     if kinds and "null" not in kinds:
         wider["type"] = [*kinds, "null"]
@@ -190,13 +186,6 @@ def _nullable(schema: JsonObject) -> JsonObject:
     if isinstance(options, list) and None not in options:
         wider["enum"] = [*options, None]
     return wider
-
-
-def _kinds(schema: Mapping[str, JsonValue]) -> list[str]:
-    kind = schema.get("type")
-    if isinstance(kind, str):
-        return [kind]
-    return [str(item) for item in kind] if isinstance(kind, list) else []
 
 
 def _spoken(schema: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
@@ -208,77 +197,3 @@ def _spoken(schema: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
         told = f"Default: {json.dumps(default)}"
         kept["description"] = f"{words} ({told})" if isinstance(words, str) and words else told
     return kept
-
-
-def _restore_object(arguments: Mapping[str, JsonValue], schema: JsonObject, root: JsonObject) -> dict[str, JsonValue]:
-    properties, required = schema.get("properties"), schema.get("required")
-    if not isinstance(properties, Mapping):
-        return dict(arguments)
-    needed = set(required) if isinstance(required, Sequence) and not isinstance(required, str) else set()
-    restored: dict[str, JsonValue] = {}
-    for name, value in arguments.items():
-        part = properties.get(name)
-        if value is None and name not in needed and part is not None and not _takes_null(part, root):
-            continue
-        restored[name] = _restore(value, part, root)
-    return restored
-
-
-def _restore(value: JsonValue, schema: JsonValue, root: JsonObject) -> JsonValue:
-    if isinstance(value, Mapping):
-        for candidate in _candidates(schema, root):
-            if "properties" in candidate:
-                return _restore_object(value, candidate, root)
-    if isinstance(value, list):
-        for candidate in _candidates(schema, root):
-            if "items" in candidate:
-                return [_restore(item, candidate["items"], root) for item in value]
-    return value
-
-
-def _takes_null(schema: JsonValue, root: JsonObject) -> bool:
-    for candidate in _candidates(schema, root):
-        options = candidate.get("enum")
-        if isinstance(options, Sequence) and None not in options:
-            continue
-        if "null" in _kinds(candidate) or (not _kinds(candidate) and "const" not in candidate):
-            return True
-    return False
-
-
-def _candidates(schema: JsonValue, root: JsonObject) -> list[JsonObject]:
-    """The plain schemas that a value may be meant for: references followed, alternatives spread out.
-
-    Each reference is followed once, so that definitions which name each other cost no more than their own size.
-    """
-    found: list[JsonObject] = []
-    followed: set[str] = set()
-    waiting: list[JsonValue] = [schema]
-    while waiting:
-        candidate = waiting.pop()
-        if not isinstance(candidate, Mapping):
-            continue
-        reference = candidate.get("$ref")
-        branches = next((part for key in ("anyOf", "oneOf") if isinstance(part := candidate.get(key), list)), None)
-        if isinstance(reference, str):
-            if reference not in followed:
-                followed.add(reference)
-                waiting.append(_resolve(reference, root))
-        elif branches is not None:
-            waiting.extend(reversed(branches))
-        else:
-            found.append(candidate)
-    return found
-
-
-def _resolve(reference: str, root: JsonObject) -> JsonValue:
-    if reference == "#":
-        return root
-    if not reference.startswith("#/"):
-        return None
-    found: JsonValue = root
-    for step in reference[2:].split("/"):
-        if not isinstance(found, Mapping):
-            return None
-        found = found.get(step.replace("~1", "/").replace("~0", "~"))
-    return found

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from openrouter_pipe.domain.tools.schemas import Offer, offer, restore
+from openrouter_pipe.domain.tools.restoring import restore
+from openrouter_pipe.domain.tools.schemas import Offer, offer
 from openrouter_pipe.ports.provider import FunctionTool
 from openrouter_pipe.ports.tools import ToolSpec
 
@@ -174,41 +175,91 @@ _SCHEMAS = _objects(
             _objects(parts),
             parts.map(lambda part: {"type": "array", "items": part}),
             parts.map(lambda part: {"anyOf": [part, {"type": "null"}]}),
+            st.lists(_objects(parts), min_size=2, max_size=3).map(lambda branches: {"anyOf": branches}),
+            st.lists(parts, min_size=2, max_size=2).map(lambda branches: {"anyOf": branches}),
         ),
         max_leaves=8,
     )
 ).map(lambda schema: {**schema, "$defs": {"Leaf": {"type": "string", "enum": ["x", "y"]}}})
 
-_VALUES = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.sampled_from([1, 7, "a", "b", "x", "z"])),
-    lambda inner: st.one_of(st.lists(inner, max_size=2), st.dictionaries(st.sampled_from("abcd"), inner, max_size=4)),
-    max_leaves=10,
-)
+
+def _instances(schema: Any, root: Any) -> st.SearchStrategy[Any]:
+    """Values that a schema of this file's generators accepts."""
+    match schema:
+        case {"$ref": reference}:
+            return _instances(root["$defs"][reference.rpartition("/")[2]], root)
+        case {"anyOf": branches}:
+            return st.one_of([_instances(branch, root) for branch in branches])
+        case {"const": value}:
+            return st.just(value)
+        case {"enum": options}:
+            return st.sampled_from(options)
+        case {"type": list(kinds), **rest}:
+            return st.one_of([_instances({**rest, "type": kind}, root) for kind in kinds])
+        case {"type": "object", "properties": properties, "required": required}:
+            parts = {name: _instances(part, root) for name, part in properties.items()}
+            optional = {name: part for name, part in parts.items() if name not in required}
+            return st.fixed_dictionaries({name: parts[name] for name in required}, optional=optional)
+        case {"type": "array", "items": items}:
+            return st.lists(_instances(items, root), max_size=2)
+        case {"type": kind}:
+            return {"string": st.sampled_from("abxy"), "integer": st.integers(0, 3), "boolean": st.booleans()}.get(
+                kind, st.none()
+            )
+        case _:
+            raise AssertionError(schema)
 
 
 def _fill(value: Any, schema: Any, root: Any) -> Any:
-    """The instance as strict calling spells it: absent properties become null. Only for plain object nesting."""
-    if isinstance(value, dict) and "properties" in schema:
-        return {name: _fill(value.get(name), part, root) for name, part in schema["properties"].items()}
-    return value
+    """A value as strict calling spells it: absent properties become null, at every depth."""
+    match schema:
+        case {"$ref": reference}:
+            return _fill(value, root["$defs"][reference.rpartition("/")[2]], root)
+        case {"anyOf": branches}:
+            branch = next(one for one in branches if _accepts({**one, "$defs": root["$defs"]}, value))
+            return _fill(value, branch, root)
+        case {"properties": properties} if isinstance(value, dict):
+            return {
+                name: _fill(value[name], part, root) if name in value else None for name, part in properties.items()
+            }
+        case {"items": items} if isinstance(value, list):
+            return [_fill(item, items, root) for item in value]
+        case _:
+            return value
 
 
-@settings(max_examples=300)
-@given(_SCHEMAS, _VALUES)
-def test_what_the_original_accepts_the_strict_form_accepts_and_the_reverse(schema: Any, value: Any) -> None:
+@settings(max_examples=500)
+@given(_SCHEMAS, st.data())
+def test_what_the_original_accepts_the_strict_form_accepts(schema: Any, data: st.DataObject) -> None:
     tool = _offer(schema)
     assert tool.strict is True
-    if isinstance(value, dict):
-        restored = restore(value, schema)
-        if _accepts(tool.parameters, value):
-            assert _accepts(schema, restored), restored
-    if _accepts(schema, value) and not _nested(value):
-        assert _accepts(tool.parameters, _fill(value, schema, schema))
+    value = data.draw(_instances(schema, schema))
+    assert _accepts(schema, value)
+    filled = _fill(value, schema, schema)
+    assert _accepts(tool.parameters, filled)
+    restored = restore(filled, schema)
+    assert _accepts(schema, restored)
+    if "anyOf" not in json.dumps(schema):
+        assert restored == value or "null" in json.dumps(schema)
 
 
-def _nested(value: Any) -> bool:
-    """Objects below a list or an alternative are not filled by this test's own `_fill`."""
-    return any(isinstance(part, dict | list) for part in value.values())
+@settings(max_examples=500)
+@given(_SCHEMAS, st.data())
+def test_what_the_strict_form_accepts_the_original_accepts(schema: Any, data: st.DataObject) -> None:
+    """Including alternatives between objects: nulls are taken out by the one that the value was made for."""
+    tool = _offer(schema)
+    assert tool.parameters is not None
+    value = data.draw(_instances(tool.parameters, tool.parameters))
+    assert _accepts(tool.parameters, value)
+    assert _accepts(schema, restore(value, schema)), restore(value, schema)
+
+
+@given(_SCHEMAS, _SCHEMAS, st.data())
+def test_what_no_schema_describes_is_restored_without_harm(schema: Any, other: Any, data: st.DataObject) -> None:
+    value = data.draw(_instances(other, other))
+    once = restore(value, schema)
+    assert restore(once, schema) == once
+    assert once.items() <= value.items() or json.dumps(value).count("null") > json.dumps(once).count("null")
 
 
 def test_restoring_keeps_nulls_that_mean_something() -> None:
@@ -224,6 +275,37 @@ def test_restoring_keeps_nulls_that_mean_something() -> None:
     }
     arguments = {"gone": None, "kept": None, "needed": None, "inner": {"x": None}, "extra": None}
     assert restore(arguments, schema) == {"kept": None, "needed": None, "inner": {}, "extra": None}
+
+
+def test_of_several_alternatives_the_one_that_fits_says_which_nulls_mean_something() -> None:
+    def kind(name: str, **more: Any) -> dict[str, Any]:
+        properties = {"kind": {"const": name}, **more}
+        return {"type": "object", "properties": properties, "required": ["kind"], "additionalProperties": False}
+
+    by_mail, by_post = kind("mail", to={"type": "string"}), kind("post", to={"type": ["string", "null"]})
+    schema = {"type": "object", "properties": {"way": {"anyOf": [by_mail, by_post]}}, "required": ["way"]}
+    assert restore({"way": {"kind": "mail", "to": None}}, schema) == {"way": {"kind": "mail"}}
+    assert restore({"way": {"kind": "post", "to": None}}, schema) == {"way": {"kind": "post", "to": None}}
+
+
+@pytest.mark.parametrize("part", [{"const": None}, {"type": "string", "nullable": True}, {"enum": [None, "a"]}])
+def test_a_null_that_the_schema_allows_in_other_words_is_kept(part: Any) -> None:
+    schema = {"type": "object", "properties": {"p": part}}
+    assert restore({"p": None}, schema) == {"p": None}
+
+
+def test_alternatives_within_alternatives_cost_no_more_than_they_are_large() -> None:
+    node: dict[str, Any] = {"type": "object", "properties": {"kid": {"$ref": "#/$defs/node"}, "n": {"type": "integer"}}}
+    other = {"type": "object", "properties": {"kid": {"$ref": "#/$defs/node"}, "n": {"type": "string"}}}
+    schema = {
+        "type": "object",
+        "properties": {"top": {"$ref": "#/$defs/node"}},
+        "$defs": {"node": {"anyOf": [node, other]}},
+    }
+    value: Any = {"n": []}
+    for _ in range(60):
+        value = {"kid": value, "n": None}
+    assert restore({"top": value}, schema)["top"]["kid"]
 
 
 def test_restoring_follows_a_reference_to_the_whole_schema() -> None:
