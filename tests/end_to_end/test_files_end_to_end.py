@@ -1,0 +1,364 @@
+"""Attachments through a real Open WebUI: the provider receives the very bytes, and the user hears of what was not sent."""
+
+import base64
+import contextlib
+import hashlib
+import http.server
+import threading
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from conftest import Valves
+from webui_host import WebUIHost, free_port
+from webui_setup import Provider, model_id
+from webui_tab import Chat, JsonDict, Turn, WebUITab
+
+EVERYTHING = model_id("google/gemini-2.5-flash")
+TEXT_ONLY = model_id("qwen/qwq-32b")
+
+
+def png(size: int = 3000) -> bytes:
+    """Bytes that begin as a PNG and are found nowhere else."""
+    header = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (16).to_bytes(4, "big") * 2 + bytes(5)
+    return header + uuid.uuid4().bytes * (size // 16)
+
+
+def pdf() -> bytes:
+    return b"%PDF-1.4\n%" + uuid.uuid4().hex.encode() * 20 + b"\n%%EOF"
+
+
+def wav() -> bytes:
+    return b"RIFF\x24\x08\0\0WAVEfmt " + uuid.uuid4().bytes * 50
+
+
+def ogg() -> bytes:
+    return b"OggS\0\x02" + uuid.uuid4().bytes * 50
+
+
+def data_url(content: bytes, mime: str) -> str:
+    return f"data:{mime};base64,{base64.b64encode(content).decode()}"
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+class Seen:
+    """What the provider was sent since the start of a test."""
+
+    def __init__(self, provider: Provider) -> None:
+        self._provider = provider
+        self._before = len(provider.turns())
+
+    @property
+    def request(self) -> JsonDict:
+        """The one request of the test."""
+        (found,) = self._provider.turns()[self._before :]
+        assert found["status"] == 200, found
+        return found
+
+    @property
+    def blocks(self) -> list[JsonDict]:
+        """The content of its last user message that is not text."""
+        body = self.request["body"]
+        message = [item for item in body.get("input") or body["messages"] if item.get("role") == "user"][-1]
+        content = message["content"]
+        blocks = [] if isinstance(content, str) else content
+        return [block for block in blocks if block["type"] not in {"input_text", "text"}]
+
+    @property
+    def block(self) -> JsonDict:
+        (found,) = self.blocks
+        return found
+
+
+def content_of(url: str, mime: str) -> str:
+    """The SHA-256 of a data URL's content."""
+    assert url.startswith(f"data:{mime};base64,")
+    return digest(base64.b64decode(url.partition(",")[2], validate=True))
+
+
+class AttachingTab(WebUITab):
+    """A tab that sends images with a message, as the browser of each version does."""
+
+    async def attach(self, model: str, text: str, files: list[JsonDict], **more: Any) -> Turn:
+        self._files = files
+        return await self.ask(model, text, **more)
+
+    async def upload(self, content: bytes, name: str, mime: str) -> JsonDict:
+        """What the browser keeps of an uploaded file."""
+        url = f"{self.host.url}/api/v1/files/?process=false"
+        async with httpx.AsyncClient(trust_env=False) as http:
+            headers = {"Authorization": f"Bearer {self.token}"}
+            reply = await http.post(url, headers=headers, files={"file": (name, content, mime)})
+        file = reply.raise_for_status().json()
+        return {"type": "image", "id": file["id"], "url": file["id"], "name": name, "content_type": mime}
+
+    async def image(self, content: bytes) -> JsonDict:
+        """An image as the browser attaches it: 0.6.28 sends the bytes, later ones upload them first."""
+        if self.host.profile.server_keeps_history:
+            return await self.upload(content, "cat.png", "image/png")
+        return {"type": "image", "url": data_url(content, "image/png")}
+
+    async def _ask(self, chat: Chat, user: JsonDict, model: str, **more: Any) -> Turn:
+        files, self._files = getattr(self, "_files", []), []
+        if files:
+            user["files"] = files
+        return await super()._ask(chat, user, model, **more)
+
+    def _history(self, chat: Chat, message_id: str, *, continuing: bool) -> list[JsonDict]:
+        sent = super()._history(chat, message_id, continuing=continuing)
+        last = message_id if continuing else chat.messages[message_id]["parentId"]
+        for entry, message in zip(sent, chat.chain(last), strict=True):
+            images = [file for file in message.get("files") or () if file["type"] == "image"]
+            if images and entry["role"] == "user":
+                blocks = [{"type": "image_url", "image_url": {"url": file["url"]}} for file in images]
+                entry["content"] = [{"type": "text", "text": entry["content"]}, *blocks]
+        return sent
+
+
+@pytest.fixture
+async def tab(host: WebUIHost) -> AsyncIterator[AttachingTab]:
+    async with AttachingTab(host) as open_tab:
+        yield open_tab
+
+
+@pytest.fixture
+def seen(provider: Provider, host: WebUIHost) -> Seen:
+    return Seen(provider)
+
+
+@pytest.fixture
+def web() -> Iterator[Callable[[bytes], str]]:
+    """A web server on loopback: ``web(content)`` gives the address of a picture."""
+    pages: dict[str, bytes] = {}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            content = pages[self.path]
+            self.send_response(200)
+            self.send_header("Content-Type", "image/png")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            fetched.append(self.path)
+
+    fetched: list[str] = []
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", free_port()), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+
+    def page(content: bytes) -> str:
+        path = f"/{uuid.uuid4()}.png"
+        pages[path] = content
+        return f"http://127.0.0.1:{server.server_port}{path}"
+
+    page.fetched = fetched  # type: ignore[attr-defined]
+    yield page
+    server.shutdown()
+    thread.join(5)
+    server.server_close()
+
+
+def notices(turn: Turn) -> list[str]:
+    return [str(data["content"]) for data in turn.data("notification")]
+
+
+def stored_files(host: WebUIHost, token: str | None = None) -> list[JsonDict]:
+    found = host.get("/api/v1/files/", token=token)
+    return list(found["items"] if isinstance(found, dict) else found)
+
+
+def ask(host: WebUIHost, *blocks: JsonDict, model: str = EVERYTHING) -> None:
+    content = [{"type": "text", "text": "Look."}, *blocks]
+    reply = host.complete(model, [{"role": "user", "content": content}], stream=False)
+    assert reply.status_code == 200, reply.text
+
+
+# Images
+
+
+async def test_an_image_from_the_browser_reaches_the_model(tab: AttachingTab, seen: Seen) -> None:
+    content = png(200_000)
+    turn = await tab.attach(EVERYTHING, "What is this?", [await tab.image(content)])
+    assert not turn.message.get("error")
+    assert seen.block["type"] == "input_image"
+    assert content_of(seen.block["image_url"], "image/png") == digest(content)
+    assert notices(turn) == []
+
+
+async def test_an_image_is_stored_once_however_often_it_is_shown(tab: AttachingTab, provider: Provider) -> None:
+    content = png()
+    image = await tab.image(content)
+    turn = await tab.attach(EVERYTHING, "What is this?", [image])
+    hashes = [file["meta"].get("file_hash") or file.get("hash") for file in stored_files(tab.host)]
+    assert hashes.count(digest(content)) == 1
+    seen = Seen(provider)
+    await tab.attach(EVERYTHING, "And again?", [image], chat_id=turn.chat_id)
+    hashes = [file["meta"].get("file_hash") or file.get("hash") for file in stored_files(tab.host)]
+    assert hashes.count(digest(content)) == 1
+    body = seen.request["body"]
+    shown = [block for item in body["input"] for block in item.get("content") or () if block["type"] == "input_image"]
+    assert [content_of(block["image_url"], "image/png") for block in shown] == [digest(content)] * 2
+
+
+async def test_a_temporary_chat_leaves_no_file_behind(tab: AttachingTab, seen: Seen) -> None:
+    content = png()
+    await tab.attach(
+        EVERYTHING, "What is this?", [{"type": "image", "url": data_url(content, "image/png")}], temporary=True
+    )
+    assert digest(content) not in [file["meta"].get("file_hash") for file in stored_files(tab.host)]
+
+
+async def test_an_image_on_the_servers_own_network_is_refused(
+    tab: AttachingTab, seen: Seen, web: Callable[[bytes], str]
+) -> None:
+    turn = await tab.attach(EVERYTHING, "What is this?", [{"type": "image", "url": web(png())}])
+    assert not turn.message.get("error")
+    assert seen.blocks == []
+    (notice,) = notices(turn)
+    assert notice.startswith('An image ("')
+    assert "was not sent" in notice
+    assert web.fetched == []  # type: ignore[attr-defined]
+
+
+async def test_an_image_by_address_is_inlined_where_the_operator_allows_it(
+    tab: AttachingTab, seen: Seen, web: Callable[[bytes], str], valves: Valves
+) -> None:
+    content = png()
+    with valves(ENABLE_SSRF_PROTECTION=False, ALLOW_INSECURE_HTTP=True, ALLOW_INSECURE_HTTP_HOSTS="127.0.0.1"):
+        image = {"type": "image", "url": web(content)}
+        turn = await tab.attach(EVERYTHING, "What is this?", [image])
+        assert content_of(seen.block["image_url"], "image/png") == digest(content)
+        await tab.attach(EVERYTHING, "And now?", [image], chat_id=turn.chat_id)
+    assert notices(turn) == []
+    assert len(web.fetched) == 1  # type: ignore[attr-defined]
+
+
+async def test_a_model_that_sees_nothing_gets_the_text_and_the_user_a_notice(tab: AttachingTab, seen: Seen) -> None:
+    turn = await tab.attach(TEXT_ONLY, "What is this?", [await tab.image(png())])
+    assert not turn.message.get("error")
+    assert seen.blocks == []
+    assert notices(turn) == ["1 image of your message not sent: the model does not read image input."]
+
+
+async def test_another_users_file_is_refused(host: WebUIHost, provider: Provider) -> None:
+    async with AttachingTab(host) as mine:
+        secret = await mine.upload(png(), "secret.png", "image/png")
+    token = host.add_user(f"user-{uuid.uuid4().hex[:8]}")
+    with everybody_may_use(host, EVERYTHING):
+        async with AttachingTab(host, token=token) as tab:
+            seen = Seen(provider)
+            image = {"type": "image", "url": f"/api/v1/files/{secret['id']}/content"}
+            turn = await tab.attach(EVERYTHING, "What is this?", [image])
+            assert not turn.message.get("error")
+            assert seen.blocks == []
+            assert notices(turn) == ["An image was not sent: the file does not exist or may not be read."]
+            own = await tab.image(content := png())
+            seen = Seen(provider)
+            await tab.attach(EVERYTHING, "And this?", [own])
+            assert content_of(seen.block["image_url"], "image/png") == digest(content)
+
+
+@contextlib.contextmanager
+def everybody_may_use(host: WebUIHost, model: str) -> Iterator[None]:
+    grants = [{"principal_type": "user", "principal_id": "*", "permission": "read"}]
+    form = {"id": model, "base_model_id": None, "name": model, "params": {}, "meta": {}, "is_active": True}
+    host.post("/api/v1/models/create", form | {"access_control": None, "access_grants": grants})
+    host.models()
+    try:
+        yield
+    finally:
+        if host.profile.server_keeps_history:
+            host.request("POST", "/api/v1/models/model/delete", json={"id": model})
+        else:
+            host.request("DELETE", f"/api/v1/models/model/delete?id={model}")
+        host.models()
+
+
+# Documents, audio, video: blocks as programs send them, and files by id
+
+
+async def uploaded(host: WebUIHost, content: bytes, name: str, mime: str) -> str:
+    async with AttachingTab(host) as tab:
+        return str((await tab.upload(content, name, mime))["id"])
+
+
+async def test_a_pdf_reaches_the_model_with_its_name(host: WebUIHost, provider: Provider) -> None:
+    content = pdf()
+    file_id = await uploaded(host, content, "report.pdf", "application/pdf")
+    blocks: list[JsonDict] = [
+        {"type": "file", "file": {"filename": "report.pdf", "file_data": data_url(content, "application/pdf")}},
+        {"type": "input_file", "filename": "report.pdf", "file_data": data_url(content, "application/octet-stream")},
+        {"type": "file", "file": {"file_id": file_id}},
+        {"type": "input_file", "file_url": f"{host.url}/api/v1/files/{file_id}/content"},
+        {"type": "file", "file": {"file_id": "00000000-0000-0000-0000-000000000000"}},
+    ]
+    for number, block in enumerate(blocks):
+        seen = Seen(provider)
+        ask(host, block, model=TEXT_ONLY)
+        if number == len(blocks) - 1:
+            assert seen.blocks == []
+            continue
+        assert (seen.block["type"], seen.block["filename"]) == ("input_file", "report.pdf")
+        assert content_of(seen.block["file_data"], "application/pdf") == digest(content)
+
+
+@pytest.mark.parametrize(("make", "form"), [(wav, "wav"), (ogg, "ogg")])
+async def test_audio_reaches_the_model_in_its_true_format(
+    host: WebUIHost, provider: Provider, make: Callable[[], bytes], form: str
+) -> None:
+    content = make()
+    encoded = base64.b64encode(content).decode()
+    file_id = await uploaded(host, content, f"voice.{form}", f"audio/{form}")
+    for block in (
+        {"type": "input_audio", "input_audio": {"data": encoded, "format": "mp3"}},
+        {"type": "audio", "audio": data_url(content, "audio/mpeg")},
+        {"type": "file", "file": {"file_id": file_id}},
+    ):
+        seen = Seen(provider)
+        ask(host, block)
+        assert seen.block["type"] == "input_audio"
+        assert seen.block["input_audio"]["format"] == form
+        assert digest(base64.b64decode(seen.block["input_audio"]["data"])) == digest(content)
+        # Only one of the two endpoints takes more than MP3 and WAV.
+        assert seen.request["path"].endswith("/responses" if form == "wav" else "/chat/completions")
+
+
+async def test_a_video_reaches_the_model(host: WebUIHost, provider: Provider) -> None:
+    content = b"\0\0\0\x20ftypisom" + uuid.uuid4().bytes * 50
+    file_id = await uploaded(host, content, "clip.mp4", "video/mp4")
+    for block in (
+        {"type": "video_url", "video_url": {"url": data_url(content, "video/mp4")}},
+        {"type": "video_url", "video_url": f"/api/v1/files/{file_id}/content"},
+    ):
+        seen = Seen(provider)
+        ask(host, block)
+        assert content_of(seen.block["video_url"], "video/mp4") == digest(content)
+    seen = Seen(provider)
+    ask(host, {"type": "video", "video": {"url": "https://www.youtube.com/watch?v=abc"}})
+    assert seen.block["video_url"] == "https://www.youtube.com/watch?v=abc"
+
+
+async def test_bad_attachments_cost_themselves_only(host: WebUIHost, provider: Provider) -> None:
+    content = png()
+    good = {"type": "image_url", "image_url": {"url": data_url(content, "image/jpeg")}}
+    seen = Seen(provider)
+    started = time.monotonic()
+    ask(
+        host,
+        {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,%%%"}},
+        {"type": "file", "file": {"filename": "../../etc/passwd", "file_id": "../../etc/passwd"}},
+        {"type": "video_url", "video_url": {"url": data_url(b"no film", "video/mp4")}},
+        {"type": "input_audio", "input_audio": {"data": "!!!", "format": "wav"}},
+        {"type": "input_audio", "input_audio": {"data": base64.b64encode(bytes(100)).decode(), "format": "wav"}},
+        good,
+    )
+    assert content_of(seen.block["image_url"], "image/png") == digest(content)
+    assert time.monotonic() - started < 20
