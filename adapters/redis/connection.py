@@ -48,6 +48,8 @@ def connect(environment: Mapping[str, str]) -> Any:
 
     url = environment.get("REDIS_URL", "").strip()
     options: dict[str, Any] = {
+        # once more where a pooled connection was closed by a restart of Redis; a server that is gone is not waited for
+        "retry": Retry(NoBackoff(), 1),
         "socket_timeout": _seconds(environment, "REDIS_SOCKET_TIMEOUT"),
         "socket_connect_timeout": _seconds(environment, "REDIS_SOCKET_CONNECT_TIMEOUT"),
         "decode_responses": False,
@@ -60,10 +62,7 @@ def connect(environment: Mapping[str, str]) -> Any:
             return _through_sentinels(environment, hosts, url, options)
         if environment.get("REDIS_CLUSTER", "").strip().lower() == "true":
             return library.RedisCluster.from_url(url, **options)
-        # once more where a pooled connection was closed by a restart of Redis
-        return library.Redis.from_url(
-            url, retry=Retry(NoBackoff(), 1), retry_on_error=[library.ConnectionError], **options
-        )
+        return library.Redis.from_url(url, retry_on_error=[library.ConnectionError], **options)
     except ValueError:
         raise ValueError(
             "REDIS_URL must be redis://, rediss:// or unix:// with a numeric database, REDIS_SENTINEL_PORT a number"
@@ -71,20 +70,28 @@ def connect(environment: Mapping[str, str]) -> Any:
 
 
 def _through_sentinels(environment: Mapping[str, str], hosts: list[str], url: str, options: dict[str, Any]) -> Any:
+    from redis.asyncio.retry import Retry
     from redis.asyncio.sentinel import Sentinel
+    from redis.backoff import NoBackoff
 
     parts = urlsplit(url)
     port = int(environment.get("REDIS_SENTINEL_PORT", "").strip() or 26379)
     service = parts.netloc.rpartition("@")[2].split(":")[0] or "mymaster"  # case counts: not parts.hostname
     login = {"username": parts.username or None, "password": parts.password or None}
-    timeouts = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout")}
+    # one that does not answer must leave time to ask the next
+    patience = {name: min(options[name], 1.0) for name in ("socket_timeout", "socket_connect_timeout")}
+    timeouts = {"retry": Retry(NoBackoff(), 0), **patience}
+    addresses = [(host, port) for host in hosts]
     sentinel = Sentinel(  # type: ignore[no-untyped-call]
-        [(host, port) for host in hosts],
+        addresses,
         sentinel_kwargs={**login, **timeouts},
         db=int(parts.path.lstrip("/") or 0),
         **login,
         **options,
     )
+    if login["password"]:
+        # Newer hosts log in to sentinels too, older ones do not; a sentinel without password refuses to be given one.
+        sentinel.sentinels += Sentinel(addresses, sentinel_kwargs=timeouts).sentinels  # type: ignore[no-untyped-call]
     return sentinel.master_for(service)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import sys
@@ -451,6 +452,31 @@ async def test_through_sentinels_and_in_a_cluster(tmp_path: Path) -> None:
             await store.aclose()
     finally:
         for one in (master, watch, cluster):
+            one.remove()
+
+
+@pytest.mark.parametrize("sentinel_wants", ["", "requirepass pw"], ids=["open sentinel", "protected sentinel"])
+async def test_a_password_for_the_master_and_perhaps_for_the_sentinels(tmp_path: Path, sentinel_wants: str) -> None:
+    master = RedisServer("requirepass pw")
+    lines = [f"sentinel monitor Main 127.0.0.1 {master.port} 1", "sentinel auth-pass Main pw", sentinel_wants]
+    watch = RedisServer(*lines, sentinel=True)
+    environment = {
+        "REDIS_URL": "redis://:pw@Main:6379/0",
+        "REDIS_SENTINEL_HOSTS": "127.0.0.2, 127.0.0.1",  # nobody is at the first
+        "REDIS_SENTINEL_PORT": str(watch.port),
+    }
+    link = RedisLink(lambda: connect(environment))
+    try:
+        async with asyncio.timeout(20):
+            while True:
+                with contextlib.suppress(RedisAway):
+                    async with link.use() as client:
+                        assert await client.set("k", "v")
+                        break
+                await asyncio.sleep(0.2)
+    finally:
+        await link.aclose()
+        for one in (master, watch):
             one.remove()
 
 
