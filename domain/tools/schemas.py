@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from functools import lru_cache
 from typing import Final
 
@@ -26,6 +26,12 @@ _INVALID_CHARS: Final = re.compile(r"[^a-zA-Z0-9_-]+")
 _MAX_NAME: Final = 64
 _MAX_DEPTH: Final = 10  # the deepest nesting that strict calling takes
 _NULL: Final[JsonObject] = {"type": "null"}
+_DEFINED: Final = re.compile(
+    r"#|#/(?:\$defs|definitions)/.+"
+)  # any other reference leads to what is rewritten, or away
+_FORMATS: Final = frozenset(
+    {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}
+)  # a provider refuses strict schemas with others
 _SPOKEN: Final = frozenset({"title", "description"})
 _SILENT: Final = frozenset(
     {"default", "examples", "example", "deprecated", "readOnly", "writeOnly", "$schema", "$comment"}
@@ -50,13 +56,16 @@ class Offer:
 def offer(specs: Sequence[ToolSpec], strict: bool) -> Offer:
     """Make specs fit for the provider.
 
-    Of several specs of one (kind, name) the last wins. Names become valid (``^[a-zA-Z0-9_-]{1,64}$``) and unique.
+    Of several specs of one (kind, name) the last wins. Names become valid (``^[a-zA-Z0-9_-]{1,64}$``) and unique; one that
+    is valid already is changed only where another kind has the same.
     """
     chosen = {(spec.kind, spec.name): spec for spec in specs}
+    kept = {spec.name for spec in chosen.values() if _VALID_NAME.fullmatch(spec.name)}
     functions: list[FunctionTool] = []
     by_name: dict[str, ToolSpec] = {}
     for spec in chosen.values():
-        name = _unique(_valid(spec.name), by_name)
+        own = spec.name in kept and spec.name not in by_name
+        name = spec.name if own else _unique(_valid(spec.name), kept | by_name.keys())
         by_name[name] = spec
         closed = _strict_of(spec.parameters) if strict else None
         functions.append(
@@ -80,7 +89,7 @@ def _valid(name: str) -> str:
     return _INVALID_CHARS.sub("_", name).strip("_")[:_MAX_NAME] or "tool"
 
 
-def _unique(name: str, taken: Mapping[str, ToolSpec]) -> str:
+def _unique(name: str, taken: Set[str]) -> str:
     candidate, number = name, 2
     while candidate in taken:
         ending = f"_{number}"
@@ -119,6 +128,8 @@ def _schema(schema: JsonValue, depth: int) -> JsonObject:
         raise _NotStrictError
     if "$ref" in schema:
         return _reference(schema)
+    if schema.get("format", "date") not in _FORMATS:
+        raise _NotStrictError
     if "anyOf" in schema:
         return _any_of(schema, depth)
     kinds = kinds_of(schema)
@@ -134,6 +145,9 @@ def _schema(schema: JsonValue, depth: int) -> JsonObject:
 
 
 def _reference(schema: Mapping[str, JsonValue]) -> JsonObject:
+    reference = schema["$ref"]
+    if not isinstance(reference, str) or not _DEFINED.fullmatch(reference):
+        raise _NotStrictError
     if len(schema) == 1:
         return schema
     if not schema.keys() <= _SPOKEN | _SILENT | {"$ref"}:

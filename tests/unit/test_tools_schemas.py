@@ -100,6 +100,11 @@ def test_references_and_definitions_stay_byte_identical() -> None:
         {"type": "object", "properties": {}, "patternProperties": {"^x": {"type": "string"}}},
         {"type": "object", "properties": {"a": {"$ref": "#/$defs/Open"}}, "$defs": {"Open": {"type": "object"}}},
         {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a", "b"]},
+        {"type": "object", "properties": {"a": {"type": "string"}, "b": {"$ref": "#/properties/a"}}, "required": ["b"]},
+        {"type": "object", "properties": {"a": {"$ref": "https://example.org/schema.json"}}},
+        {"type": "object", "properties": {"a": {"$ref": 5}}},
+        {"type": "object", "properties": {"a": {"type": "string", "format": "uri"}}},
+        {"type": "object", "properties": {"a": {"type": "integer", "format": "int64"}}},
         {"type": "array", "items": {"type": "string"}},
         {"type": "object", "properties": {"a": float("nan")}},
     ],
@@ -124,6 +129,13 @@ def test_without_strict_calling_schemas_pass_unchanged() -> None:
     parameters = {"type": "object", "properties": {"p": {"type": "string"}}}
     tool = offer([ToolSpec("tool", "", parameters)], strict=False).functions[0]
     assert (tool.parameters, tool.strict) == (parameters, None)
+
+
+def test_a_valid_name_is_kept_whoever_comes_first() -> None:
+    names = ["get the time", "get_the_time", "get-the-time", "get.the.time"]
+    made = offer([ToolSpec(name, "", {"type": "object", "properties": {}}) for name in names], strict=True)
+    assert list(made.specs) == ["get_the_time_2", "get_the_time", "get-the-time", "get_the_time_3"]
+    assert [spec.name for spec in made.specs.values()] == names
 
 
 @given(st.lists(st.tuples(st.sampled_from(["local", "mcp"]), st.text(max_size=80)), max_size=12))
