@@ -192,9 +192,14 @@ async def test_a_chat_of_the_older_pipe_continues(database: str, key: str, tmp_p
         assert len(remembered(pipe.sent()[-1])) == 4
 
 
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
 @pytest.mark.parametrize("when", ["stored", "marked"])
-async def test_a_process_killed_after_storing_loses_nothing_it_acknowledged(when: str, tmp_path: Path) -> None:
-    environment = {"DATA_DIR": str(tmp_path)}
+async def test_a_process_killed_after_storing_loses_nothing_it_acknowledged(
+    when: str, database: str, tmp_path: Path
+) -> None:
+    environment = {"DATA_DIR": str(tmp_path)} if database == "sqlite" else {"DATABASE_URL": postgres_url()}
+    store = SqlArtifactStore(environment)
+    await store.delete_chats([CHAT], StorePolicy("memory", Secret("a key")))
     command = [sys.executable, str(PROGRAM), json.dumps(environment), CLAUDE, when]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == -9, done.stderr
@@ -202,7 +207,6 @@ async def test_a_process_killed_after_storing_loses_nothing_it_acknowledged(when
     assert "it rains" in text, "what was shown before is with the host"
     marks = MARKER.findall(text)
     assert bool(marks) == (when == "marked"), "no marker without a row, none before it"
-    store = SqlArtifactStore(environment)
     found = await store.load(CHAT, marks, StorePolicy("memory", Secret("a key")))
     assert set(found) == set(marks), "a marker leads nowhere"
     # The rows of the other case have no marker; they go by age.
