@@ -9,7 +9,7 @@ import re
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,9 +20,7 @@ from webui_host import WebUIHost
 from webui_setup import FUNCTION_ID, Provider, model_id
 from webui_tab import JsonDict, Turn
 
-from openrouter_pipe.adapters.sql import SqlArtifactStore
-from openrouter_pipe.ports.artifacts import StorePolicy
-from openrouter_pipe.ports.settings import Secret
+from openrouter_pipe.domain.housekeeping import FIRST_AFTER, LOOK_AGAIN
 
 LOOP = "[[sim: scenario=tool-loop]] "
 SUMMARY = "[[sim: scenario=reasoning-summary]] "
@@ -40,13 +38,22 @@ async def tab(host: WebUIHost) -> AsyncIterator[ToolTab]:
         yield open_tab
 
 
-@pytest.fixture
-def dice(host: WebUIHost, tmp_path: Path) -> Iterator[str]:
+@contextmanager
+def dice_in(host: WebUIHost, folder: Path) -> Iterator[str]:
     """A workspace tool that rolls a die; its id."""
     form = {"id": "memory_dice", "name": "memory_dice", "meta": {"description": "dice", "manifest": {}}}
-    host.post("/api/v1/tools/create", form | {"content": python_tool(Counter(tmp_path / "runs"))})
-    yield "memory_dice"
-    host.request("DELETE", "/api/v1/tools/id/memory_dice/delete")
+    host.post("/api/v1/tools/create", form | {"content": python_tool(Counter(folder / "runs"))})
+    try:
+        yield "memory_dice"
+    finally:
+        host.request("DELETE", "/api/v1/tools/id/memory_dice/delete")
+
+
+@pytest.fixture
+def dice(host: WebUIHost, tmp_path: Path) -> Iterator[str]:
+    """The same, for one test."""
+    with dice_in(host, tmp_path) as tool:
+        yield tool
 
 
 def sent(provider: Provider, since: int) -> list[list[JsonDict]]:
@@ -72,15 +79,17 @@ def text_of(item: JsonDict) -> str:
     return content if isinstance(content, str) else "".join(part.get("text", "") for part in content or ())
 
 
+def tables(connection: sqlite3.Connection) -> list[str]:
+    """The pipe's own tables."""
+    names = [str(name) for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    return [name for name in names if name.startswith(f"response_items_{FUNCTION_ID}_")]
+
+
 def rows(host: WebUIHost, chat_id: str | None = None) -> list[tuple[str, str, str]]:
     """Id, chat and type of what the pipe keeps in the host's own database; of all chats by default."""
     with closing(sqlite3.connect(host.data_dir / "webui.db", timeout=10)) as connection:
-        tables = [
-            name
-            for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-            if name.startswith(f"response_items_{FUNCTION_ID}_")
-        ]
-        found = [row for name in tables for row in connection.execute(f"SELECT id, chat_id, item_type FROM {name}")]
+        names = tables(connection)
+        found = [row for name in names for row in connection.execute(f"SELECT id, chat_id, item_type FROM {name}")]
     return sorted(row for row in found if chat_id in (None, row[1]))
 
 
@@ -244,18 +253,49 @@ async def test_a_channel_leaves_nothing(main_host: WebUIHost, provider: Provider
         host.post("/api/v1/auths/admin/config", config)
 
 
-async def test_artifacts_go_with_their_chat(tab: ToolTab, provider: Provider, dice: str) -> None:
-    host = tab.host
-    kept, _ = await first_turn(tab, provider, dice)
-    gone, _ = await first_turn(tab, provider, dice)
-    before = rows(host, kept.chat_id)
-    assert rows(host, gone.chat_id)
-    assert host.request("DELETE", f"/api/v1/chats/{gone.chat_id}").status_code == 200
-    store = SqlArtifactStore({"DATA_DIR": str(host.data_dir)})
-    await store.delete_orphans(datetime.now(UTC) + timedelta(hours=1), StorePolicy(FUNCTION_ID, Secret("")))
-    await store.aclose()
-    assert rows(host, gone.chat_id) == []
-    assert rows(host, kept.chat_id) == before
+def make_older(host: WebUIHost, chat_id: str, age: timedelta) -> None:
+    """As if the artifacts of the chat had been read so long ago."""
+    moment = (datetime.now(UTC) - age).replace(tzinfo=None).isoformat(" ", "microseconds")
+    with closing(sqlite3.connect(host.data_dir / "webui.db", timeout=10)) as connection, connection:
+        for table in tables(connection):
+            connection.execute(f"UPDATE {table} SET created_at = ? WHERE chat_id = ?", (moment, chat_id))
+
+
+@pytest.mark.slow
+async def test_the_running_worker_deletes_with_the_chat_and_by_age(
+    main_host: WebUIHost, oldest_host: WebUIHost, provider: Provider, tmp_path: Path
+) -> None:
+    """Nothing is called here: the worker in the server does it, some time in its first two minutes."""
+    chats: dict[WebUIHost, dict[str, str]] = {}
+    for host in (main_host, oldest_host):
+        with dice_in(host, tmp_path) as tool:
+            async with ToolTab(host) as tab:
+                chats[host] = {
+                    name: (await first_turn(tab, provider, tool))[0].chat_id
+                    for name in ("kept", "deleted", "deleted just now", "forgotten")
+                }
+        of = chats[host]
+        for name in ("deleted", "deleted just now"):
+            assert host.request("DELETE", f"/api/v1/chats/{of[name]}").status_code == 200
+        make_older(host, of["deleted"], timedelta(hours=2))
+        make_older(host, of["kept"], timedelta(hours=2))
+        make_older(host, of["forgotten"], timedelta(days=91))
+        assert all(len(rows(host, chat)) == len(rows(host, of["kept"])) > 2 for chat in of.values())
+    kept = {host: [rows(host, of[name]) for name in ("kept", "deleted just now")] for host, of in chats.items()}
+    for host in chats:
+        host.restart()
+        host.models()  # the first request starts the worker
+
+    def left() -> list[object]:
+        return [row for host, of in chats.items() for name in ("deleted", "forgotten") for row in rows(host, of[name])]
+
+    began = time.monotonic()
+    while left() and time.monotonic() - began < FIRST_AFTER[1] + LOOK_AGAIN + 20:
+        await asyncio.sleep(2)
+    assert left() == [], f"still there after {time.monotonic() - began:.0f} s"
+    for host, of in chats.items():
+        assert [rows(host, of[name]) for name in ("kept", "deleted just now")] == kept[host]
+        assert "artifacts were deleted" in host.log_text()
 
 
 async def test_a_person_sees_no_marker(tab: ToolTab, provider: Provider, dice: str, tmp_path: Path) -> None:
