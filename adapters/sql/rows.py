@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -10,6 +11,7 @@ from attrs import field, frozen
 from sqlalchemy import ColumnElement, Select, String, Table, Text, any_, cast, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningInsert
 
 from openrouter_pipe.adapters.sql import table as tables
 from openrouter_pipe.adapters.sql.envelope import Sealed
@@ -87,16 +89,22 @@ def row_of(artifact: Artifact, sealed: Sealed, created_at: datetime) -> dict[str
 
 async def upsert(connection: AsyncConnection, table: Table, rows: Sequence[dict[str, object]]) -> set[str]:
     """Insert or replace rows in one statement; a row whose id lives in another chat stays as it is. The ids written."""
-    make = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement = make(table).values(list(rows))
+    result = await connection.execute(_upsert(connection.dialect.name, table), rows)
+    return {str(one) for one in result.scalars()}
+
+
+@functools.lru_cache(maxsize=64)
+def _upsert(dialect: str, table: Table) -> ReturningInsert[tuple[str]]:
+    """The statement for one row. SQLAlchemy keeps its compiled form, and itself writes as many rows at once as fit; with
+    the rows inside the statement it would compile anew each time, which takes longer than the database does."""
+    statement = (postgresql.insert if dialect == "postgresql" else sqlite.insert)(table)
     changes = {
         name: statement.excluded[name] for name in ("message_id", "model_id", "item_type", "payload", "is_encrypted")
     }
     statement = statement.on_conflict_do_update(
         index_elements=[table.c.id], set_=changes, where=table.c.chat_id == statement.excluded.chat_id
     )
-    result = await connection.execute(statement.returning(table.c.id))
-    return {str(one) for one in result.scalars()}
+    return statement.returning(table.c.id)
 
 
 def _cut(value: str, length: int) -> str:
