@@ -14,8 +14,8 @@ import base64
 import contextlib
 import os
 import ssl
-from collections.abc import AsyncGenerator, Iterator
-from typing import Any, Final
+from collections.abc import AsyncGenerator, AsyncIterable, Iterator
+from typing import Any, Final, cast
 
 import aiohttp
 import httpx
@@ -82,7 +82,9 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send and wait for the headers. Raises what `httpx.AsyncHTTPTransport` raises."""
         limits = request.extensions.get("timeout", {})
-        body = await request.aread()
+        # A stream is a large body that is meant not to be held whole.
+        whole = isinstance(request.stream, httpx.ByteStream)
+        body = await request.aread() if whole else cast("httpx.AsyncByteStream", request.stream)
         # The other side may have closed an idle connection while this loop was busy: two turns of the loop let it notice,
         # so that the pool does not hand out a dead connection.
         await asyncio.sleep(0)
@@ -93,7 +95,9 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                     request.method,
                     _address(request.url),
                     headers=[(name.decode("ascii"), value.decode()) for name, value in self._headers(request)],
-                    data=body if len(body) <= _PIECE_BYTES else _pieces(body, sending, limits.get("write")),
+                    data=body
+                    if isinstance(body, bytes) and len(body) <= _PIECE_BYTES
+                    else _pieces(body, sending, limits.get("write")),
                     allow_redirects=False,
                     proxy=self._proxy,
                     proxy_headers=self._proxy_headers if request.url.scheme == "https" else None,
@@ -247,13 +251,20 @@ class AiohttpStream(httpx.AsyncByteStream):
         return broken if isinstance(exc, aiohttp.ClientPayloadError) and isinstance(broken, OSError) else exc
 
 
-async def _pieces(body: bytes, sending: asyncio.Timeout, limit: float | None) -> AsyncGenerator[bytes, None]:
+async def _pieces(
+    body: bytes | AsyncIterable[bytes], sending: asyncio.Timeout, limit: float | None
+) -> AsyncGenerator[bytes, None]:
     """A large body, piece by piece, each of which has its own time to be taken."""
     loop = asyncio.get_running_loop()
-    for start in range(0, len(body), _PIECE_BYTES):
+    async for piece in _cut(body) if isinstance(body, bytes) else body:
         _allow(sending, None if limit is None else loop.time() + limit)
-        yield body[start : start + _PIECE_BYTES]
+        yield piece
     _allow(sending, None)
+
+
+async def _cut(body: bytes) -> AsyncGenerator[bytes, None]:
+    for start in range(0, len(body), _PIECE_BYTES):
+        yield body[start : start + _PIECE_BYTES]
 
 
 def _allow(sending: asyncio.Timeout, when: float | None) -> None:

@@ -21,10 +21,11 @@ import httpx
 from openrouter_pipe.adapters.openrouter import chat, faults, responses
 from openrouter_pipe.adapters.openrouter.chat_reader import ChatReader
 from openrouter_pipe.adapters.openrouter.client import Body, ClosedEarlyError, HttpClients, Limits
+from openrouter_pipe.adapters.openrouter.large_body import LargeBody, render
 from openrouter_pipe.adapters.openrouter.request import address, headers
 from openrouter_pipe.adapters.openrouter.responses_reader import ResponsesReader
 from openrouter_pipe.adapters.openrouter.sse import EVENT_BYTES, SseDecoder
-from openrouter_pipe.adapters.openrouter.wirejson import Wire, dumps, loads
+from openrouter_pipe.adapters.openrouter.wirejson import Wire, dumps, loads, loads_around
 from openrouter_pipe.ports.items import AudioPart, FilePart, ImagePart, MessageItem, VideoPart
 from openrouter_pipe.ports.provider import (
     Connection,
@@ -77,6 +78,8 @@ class OpenRouterProvider:
         url = address(connection.base_url, wire.PATH)
         sent_headers = headers(request, connection)
         content = await _rendered(wire, request)
+        if isinstance(content, LargeBody):
+            sent_headers.append((b"Content-Length", b"%d" % content.length))
         lease = await self._clients.lease()
         answer: Body | None = None
         try:
@@ -208,14 +211,14 @@ class _Reads:
         """What the payloads of one read say.
 
         Small events are decoded where they are: the hop to a thread costs fifty times what decoding them does. Large ones
-        (`THREAD_BYTES`) go to a thread, one after the other. orjson holds the interpreter's lock while it parses (about
-        0.7 ms a megabyte), so that the gain is modest: other turns get their say before and after each of them, and the
-        slow second parse of broken or odd JSON never runs on the loop.
+        (`THREAD_BYTES`) that are nearly all one string, an image, are taken apart without parsing it; others go to a
+        thread. That one's gain is modest, since orjson holds the interpreter's lock while it parses (0.7 ms a megabyte):
+        other turns get their say before and after, and the slow second parse of broken JSON never runs on the loop.
         """
         self.waiting = len(payloads)
         batch: list[ProviderEvent] = []
         for data in payloads:
-            event = _parsed(data) if len(data) < THREAD_BYTES else await asyncio.to_thread(_parsed, data)
+            event = _parsed(data) if len(data) < THREAD_BYTES else await _parsed_large(data)
             try:
                 batch.extend(_read(self._reader, event, len(data)))
             except ProviderError as error:
@@ -228,14 +231,12 @@ class _Reads:
         return batch
 
 
-async def _rendered(wire: ModuleType, asked: ProviderRequest) -> bytes:
-    """The request's body. Attachments make it large: then a thread renders it."""
-
-    def render() -> bytes:
-        return dumps(wire.body(asked))
-
+async def _rendered(wire: ModuleType, asked: ProviderRequest) -> bytes | LargeBody:
+    """The request's body. Attachments make it large: then a thread renders it, and it leaves as a stream."""
     try:
-        return render() if _attached(asked) < THREAD_BYTES else await asyncio.to_thread(render)
+        if _attached(asked) < THREAD_BYTES:
+            return dumps(wire.body(asked))
+        return await asyncio.to_thread(lambda: render(wire.body(asked)))
     except ValueError as exc:
         context = faults.Context(now=0.0, model=asked.model)
         raise ProviderError(faults.malformed(f"the request {exc}", context)) from None
@@ -302,6 +303,12 @@ def _parsed(data: bytes) -> Any:
     except ValueError:
         _LOG.warning("skipped an event of %d bytes that is not JSON in UTF-8", len(data))
         return None
+
+
+async def _parsed_large(data: bytes) -> Any:
+    with suppress(LookupError, ValueError):
+        return loads_around(data)
+    return await asyncio.to_thread(_parsed, data)
 
 
 def _read(reader: _Reader, event: Any, size: int) -> Iterable[ProviderEvent]:

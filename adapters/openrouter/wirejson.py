@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import orjson
 
 from openrouter_pipe.ports.json import JsonValue
+
+_STRIDE: Final = 64 * 1024
+_BACKSLASH: Final = 0x5C
+_STAND_IN: Final = b"\xee\x80\x80 cut out \xee\x80\x81"  # between characters of private use
 
 Wire: TypeAlias = dict[str, Any]
 """A JSON object as parsed from the wire, or about to leave; the outermost edge, where nothing is known of its shape."""
@@ -28,6 +32,48 @@ def loads(data: bytes | str) -> Any:
         return json.loads(data, parse_constant=_refuse)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def loads_around(data: bytes) -> Any:
+    """Parse JSON that is little more than one very long string (an image), without parsing the string.
+
+    A parser looks at every character, which takes milliseconds for megabytes, and holds the interpreter meanwhile. Here
+    the string is looked for in strides, cut out, and what is left is parsed; the whole costs two copies of the string.
+    Control characters inside of it are not refused.
+
+    Raises:
+        LookupError: there is no such string, or more than one, or it has escapes in it; `loads` must do it.
+    """
+    begin, end = _longest(data)
+    rest = loads(b"%s%s%s" % (data[:begin], _STAND_IN, data[end:]))
+    cut_out = str(memoryview(data)[begin:end], "utf-8")
+    if not _put_back(rest, _STAND_IN.decode(), cut_out):
+        raise LookupError("what was cut out is no string")
+    return rest
+
+
+def _longest(data: bytes) -> tuple[int, int]:
+    """Where a string of at least two strides begins and ends, without its quotes."""
+    for start in range(_STRIDE, len(data), _STRIDE):
+        if data.find(b'"', start, start + _STRIDE) < 0:
+            begin, end = data.rfind(b'"', 0, start) + 1, data.find(b'"', start)
+            # After an escaped quote it would be the middle of a string. All but a stride must be inside.
+            alone = begin > 1 and data[begin - 2] != _BACKSLASH and len(data) - (end - begin) < _STRIDE
+            if alone and data.find(b"\\", begin, end) < 0:
+                return begin, end
+            break
+    raise LookupError("no string that is nearly all of it")
+
+
+def _put_back(value: Any, stand_in: str, cut_out: str, deepest: int = 32) -> bool:
+    """Put the string where its stand-in is; says whether there was one."""
+    for key, member in value.items() if isinstance(value, dict) else enumerate(listing(value)):
+        if member == stand_in:
+            value[key] = cut_out
+            return True
+        if deepest and isinstance(member, dict | list) and _put_back(member, stand_in, cut_out, deepest - 1):
+            return True
+    return False
 
 
 def dumps(value: object) -> bytes:

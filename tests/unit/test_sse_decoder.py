@@ -97,6 +97,19 @@ def test_a_line_of_many_megabytes_costs_no_more_per_byte() -> None:
     assert large < 20 * small * 8 + 0.05, "time must not grow faster than size"
 
 
+@pytest.mark.parametrize("head", [b"data: ", b"data:", b": note\ndata: ", b"\ndata: ", b"event: x\ndata: "])
+@pytest.mark.parametrize(
+    "tail", [b"\n\n", b"\r\n\r\n", b"\nid: 1\n\n", b"\ndata: b\n\n", b"\n\ndata: last\n\ndata: [DONE]\n\ndata: no\n\n"]
+)
+@pytest.mark.parametrize("size", [1, 6, 1000, 30_000, 70_000, 500_000])
+@pytest.mark.parametrize("first", [b"", b"data: first\n\n"])
+def test_a_large_event_is_framed_as_a_small_one(first: bytes, head: bytes, tail: bytes, size: int) -> None:
+    stream = first + head + b"x" * 200_000 + tail
+    small = first + head + b"y" + tail
+    pieces = [stream[start : start + size] for start in range(0, len(stream), size)] if size > 1 else [stream]
+    assert [data.replace(b"x" * 200_000, b"y") for data in decode(*pieces)] == decode(small)
+
+
 def test_an_event_that_never_ends_is_given_up_and_what_came_before_is_kept() -> None:
     decoder = SseDecoder(most=100)
     assert decoder.feed(b"data: " + b"a" * 94 + b"\n\ndata: b\n\ndata: " + b"c" * 90) == [b"a" * 94, b"b"]
