@@ -4,6 +4,7 @@ tool runs at most once, the model gets one output per call, both are shown, and 
 from __future__ import annotations
 
 import asyncio
+import html
 import inspect
 import json
 import sys
@@ -13,6 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from dependency_injector import providers
 
@@ -120,10 +122,10 @@ class House:
         }
 
     @asynccontextmanager
-    async def answering(self) -> AsyncIterator[Any]:
+    async def answering(self, **body: Any) -> AsyncIterator[Any]:
         """The stored message; afterwards nothing runs any more."""
         try:
-            stored = await self.host.chat()
+            stored = await self.host.chat(**body)
             assert self.container.core.tools().running == 0
             assert self.container.admission().running == 0
             yield stored
@@ -316,6 +318,37 @@ async def test_a_tool_that_floods_its_event_emitter_costs_nobody_the_answer(rece
     assert len(house.runs) == 1
 
 
+async def test_a_hung_tool_without_progress_is_a_failed_output_and_the_answer_goes_on(recent: bool) -> None:
+    house = House(call(), recent=recent, TOOL_IDLE_TIMEOUT_SECONDS=1).counting("t", lambda _: asyncio.sleep(60))
+    assert json.loads(await house.hears())["error"]["code"] == "idle_timeout"
+    assert len(house.runs) == 1
+
+
+async def test_what_a_tool_says_is_told_to_the_model_once_and_never_as_a_source(recent: bool) -> None:
+    house = House(call(), recent=recent).counting("t", lambda _: "the token is 4711")
+    assert await house.hears() == "the token is 4711"
+    sent = [json.dumps(attrs.asdict(item), default=str) for item in house.provider.requests[1].input]
+    assert sum(text.count("4711") for text in sent) == 1
+    assert not [event for event in house.host.events if event["type"] in ("source", "citation")]
+
+
+async def test_a_model_that_cannot_call_functions_is_offered_none(recent: bool) -> None:
+    house = House(recent=recent).counting("t", lambda _: "ran")
+    catalog = ScriptedCatalog((card_entry("vendor/model", "temperature"),))
+    house.container.catalog_source.override(providers.Object(catalog))
+    async with house.answering() as stored:
+        assert house.provider.requests[0].tools == ()
+        assert "All done." in stored.text
+
+
+async def test_the_cap_on_tools_that_the_provider_runs_is_forwarded(recent: bool) -> None:
+    house = House(recent=recent).counting("t", lambda _: "ran")
+    conditions = [{"type": "step_count_is", "step_count": 3}]
+    async with house.answering(max_tool_calls=3, stop_server_tools_when=conditions):
+        assert house.provider.requests[0].parameters["max_tool_calls"] == 3
+        assert house.provider.requests[0].parameters["stop_server_tools_when"]
+
+
 async def test_a_plain_function_is_a_tool_like_any_other(recent: bool) -> None:
     house = House(call(), recent=recent).tool("t", lambda a, b: f"plain {a} {b}")
     assert await house.hears() == "plain x 1"
@@ -389,12 +422,24 @@ async def test_in_legacy_mode_the_host_has_run_its_tools_and_none_is_offered(sha
 
 
 async def test_the_arguments_that_ran_are_the_arguments_that_are_shown_and_sent_back(recent: bool) -> None:
-    """Call and output go back verbatim, nulls that strict calling asks for included; the tool gets none of those."""
+    """Call and output go back verbatim, in this turn and the next, nulls that strict calling asks for included; the tool
+    gets none of those."""
     text = '{"a":"ü",  "b":null}'
-    house = House(call(text), recent=recent).counting("t", lambda arguments: f"got {sorted(arguments)}")
-    assert await house.hears() == "got ['a']"
-    sent = [item for item in house.provider.requests[1].input if isinstance(item, FunctionCallItem)]
-    assert sent == [call(text)]
+    house = House(call(text), recent=recent).counting("t", lambda arguments: f"got {arguments}")
+    async with house.answering() as stored:
+        assert house.runs == [{"a": "ü"}]
+        first, second = house.provider.requests
+        added = [item for item in second.input if item not in first.input]
+        assert added == [call(text), FunctionOutputItem("call_1", "got {'a': 'ü'}")]
+        shown = json.dumps(stored.output) if recent else html.unescape(stored.content)
+        assert json.dumps(text)[1:-1] in shown
+        said = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": stored.text}]
+        await house.host.chat(messages=[*said, {"role": "user", "content": "And now?"}])
+        kinds = FunctionCallItem | FunctionOutputItem
+        again = [item for item in house.provider.requests[2].input if isinstance(item, kinds)]
+        assert [attrs.evolve(item, payload={}, id=None) for item in again] == [
+            attrs.evolve(item, payload={}, id=None) for item in added
+        ]
 
 
 async def test_display_names_are_made_valid_for_the_model_and_mapped_back(recent: bool) -> None:
