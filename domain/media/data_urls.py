@@ -69,7 +69,10 @@ def parse(url: str, limit: int) -> InlineText:
         return bounded(inline, limit)
     if len(url) - comma - 1 > limit * 3:  # a byte is one to three characters here; the exact size follows
         raise _too_large(limit)
-    data = unquote_to_bytes(url[comma + 1 :])
+    try:
+        data = unquote_to_bytes(url[comma + 1 :])
+    except UnicodeEncodeError:  # half a character
+        raise NotSentError(_MALFORMED) from None
     return bounded(InlineText(base64.b64encode(data).decode("ascii"), 0, mime or "text/plain"), limit)
 
 

@@ -99,3 +99,9 @@ def test_whatever_was_encoded_is_read_back(data: bytes) -> None:
     for spelling in (text, text.rstrip("="), text.replace("+", "-").replace("/", "_"), text + "\n"):
         checked = check(InlineText(spelling))
         assert (decode(checked), checked.size, checked.head) == (data, len(data), data[: 64 * 1024])
+
+
+@pytest.mark.parametrize("body", ["a\ud800", "\udfff", "%20\ud83d"])
+def test_half_a_character_is_malformed(body: str) -> None:
+    with pytest.raises(NotSentError, match="malformed"):
+        parse(f"data:text/plain,{body}", 1000)
