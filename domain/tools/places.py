@@ -45,20 +45,16 @@ class Place:
         """Others may have the place meanwhile; it is waited for again at the end, but not by a call that is cancelled."""
         self._lent += 1
         await self._permit.aclose()
+        goes_on = True
         try:
             yield
         except asyncio.CancelledError:
+            goes_on = False
+            raise
+        finally:
             self._lent -= 1
-            raise
-        except BaseException:
-            await self._take_back()
-            raise
-        await self._take_back()
-
-    async def _take_back(self) -> None:
-        self._lent -= 1
-        if not self._lent:
-            await self._take()
+            if goes_on and not self._lent:
+                await self._take()
 
     async def _take(self) -> None:
         if self._left:
