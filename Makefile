@@ -8,7 +8,7 @@ BUNDLE := dist/openrouter_pipe.py
 PACKAGES := -p openrouter_pipe.ports -p openrouter_pipe.domain -p openrouter_pipe.adapters -p openrouter_pipe.composition
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench chaos bench-report profile soak bundle wheel webui test-webui docs format clean
+.PHONY: help setup run test check bench chaos bench-report profile soak fuzz bundle wheel webui test-webui docs format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,10 @@ bench-report: $(BUNDLE) ## Measure thoroughly and write docs/performance.md
 
 profile: $(BUNDLE) ## Write a flame graph of the hot path
 	@$(BIN)/python tests/benchmarks/flame.py
+
+FUZZ_SECONDS ?= 600
+fuzz: $(VENV)/.installed ## Random input against the readers of URLs, data URLs and blocks (FUZZ_SECONDS=20 each)
+	@$(BIN)/python tests/benchmarks/fuzz.py --seconds $(FUZZ_SECONDS)
 
 soak: $(VENV)/.installed ## Mixed traffic and faults for 30 minutes (SOAK_SECONDS=60 for less)
 	@$(BIN)/python tests/benchmarks/soak.py

@@ -37,10 +37,12 @@ def read_messages(value: Any) -> tuple[ChatMessage, ...]:
 
 def _message(entry: dict[str, Any]) -> ChatMessage | None:
     name = entry.get("role", "user")
+    if not isinstance(name, str):
+        return None
     if name in _TOOL_ROLES:
         call_id = text(entry.get("tool_call_id"))
         return ChatMessage(None, read_parts(entry.get("content")), tool_call_id=call_id) if call_id else None
-    role = _ROLES.get(name) if isinstance(name, str) else None
+    role = _ROLES.get(name)
     if role is None:
         return None
     if role is not Role.ASSISTANT:

@@ -71,6 +71,12 @@ def test_blocks(block, part):
     assert read({"messages": [{"role": "user", "content": [block]}]}).messages[0].parts == (part,)
 
 
+@pytest.mark.parametrize("role", [["user"], {"a": 1}, None, 7, "", "nobody"])
+def test_messages_of_nobody_are_left_out(role):
+    messages = read({"messages": [{"role": role, "content": "x"}, {"role": "user", "content": "y"}]}).messages
+    assert [message.parts for message in messages] == [(TextPart("y"),)]
+
+
 def test_roles_tools_and_reasoning_of_the_history():
     messages = read(
         {
