@@ -110,6 +110,7 @@ async def check(tab: ToolTab, provider: Provider, name: str, result: str, *, mod
     ((call, output),) = pairs(told)
     assert call["name"] == called
     assert result in text_of_output(output)
+    assert json.dumps(told["body"]).count(json.dumps(text_of_output(output))[1:-1]) == 1, "not as context besides"
     if turn.message.get("output"):
         statuses = {item.get("status") for item in turn.message["output"]}
         assert statuses <= {"completed", None}
@@ -117,6 +118,8 @@ async def check(tab: ToolTab, provider: Provider, name: str, result: str, *, mod
         assert {key: stored[key] for key in ("call_id", "name", "arguments")} == {
             key: call[key] for key in ("call_id", "name", "arguments")
         }
+    else:
+        assert html.escape(json.dumps(call["arguments"])) in turn.message["content"]
     follow_up = await tab.ask(model_id("sim/echo"), "And now?", chat_id=turn.chat_id, params=NATIVE)
     assert not follow_up.message.get("error")
     (again,) = provider.turns()[before + 2 :]
