@@ -5,13 +5,18 @@ through; the cost of a longer stream minus that of a shorter one, divided by the
 delta, free of everything that happens once a turn. Two paths: the in-memory build (provider events to chat events), and the
 whole pipe (bytes of a response to host lines) over a transport without a socket.
 
-    python tests/benchmarks/guard.py            show the counts beside the committed ones
-    python tests/benchmarks/guard.py --update   commit to the present counts (tests/benchmarks/guard.json)
+A third count is of whole turns: objects in cycles that each leaves behind, which only a full garbage collection would free.
+
+    python tests/benchmarks/guard.py              show the counts beside the committed ones
+    python tests/benchmarks/guard.py --update     commit to the present counts (tests/benchmarks/guard.json)
+    python tests/benchmarks/guard.py --json       only the counts, for the test that runs this in a process of its own
+    python tests/benchmarks/guard.py --wasteful   the same with one allocation more per event, which must be told
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import sys
@@ -20,7 +25,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import attrs
 import httpx
+from dependency_injector import providers
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -119,10 +126,23 @@ def _script(deltas: int, *, reasoning: bool) -> list[ProviderEvent]:
     return [*events, ResponseFinished(FinishStatus.COMPLETED, model="memory/echo")]
 
 
-async def in_memory(*, reasoning: bool) -> Counts:
-    """The in-memory build: provider events to chat events."""
+class _Copying:
+    """A provider's stream with one object more for every event: what the guard must see."""
+
+    def __init__(self, provider: ScriptedProvider) -> None:
+        self._provider = provider
+
+    async def stream(self, *question: Any) -> AsyncIterator[ProviderEvent]:
+        async for event in self._provider.stream(*question):
+            yield attrs.evolve(event)
+
+
+async def in_memory(*, reasoning: bool, wasteful: bool = False) -> Counts:
+    """The in-memory build: provider events to chat events; ``wasteful`` copies every event on its way."""
     container = InMemoryContainer()
     provider: ScriptedProvider = container.provider()
+    if wasteful:
+        container.provider.override(providers.Object(_Copying(provider)))
     settings = read_settings({"API_KEY": "sk-or-guard", "STREAMING_DELTA_CHAR_LIMIT": 0})
 
     async def run(deltas: int) -> int:
@@ -171,8 +191,9 @@ def _reads(deltas: int, *, reasoning: bool) -> list[bytes]:
     return [f"data: {json.dumps(event)}\n\n".encode() for event in events]
 
 
-async def whole_pipe(*, reasoning: bool, native: bool) -> Counts:
-    """The pipe: bytes of a response to lines for the host, in a chat of 0.12 (``native``) or for a program."""
+@contextlib.asynccontextmanager
+async def _piped(*, native: bool) -> AsyncIterator[tuple[_Transport, Callable[[], Awaitable[Any]]]]:
+    """A pipe over a transport without a socket, and how to call it."""
     transport = _Transport()
     container = PipeContainer()
     container.transport_factory.override(lambda: transport)
@@ -181,20 +202,48 @@ async def whole_pipe(*, reasoning: bool, native: bool) -> Counts:
     pipe.valves = pipe.Valves(API_KEY="sk-or-guard", STREAMING_DELTA_CHAR_LIMIT=0)
     ids = {"chat_id": "local", "message_id": "message-1", "session_id": "session-1"} if native else {}
     body = {"model": "bench.burst", "stream": True, "messages": [{"role": "user", "content": "Count."}]}
-
-    async def run(deltas: int) -> int:
-        transport.reads = _reads(deltas, reasoning=reasoning)
-        lines = await pipe.pipe(body=body, __metadata__=ids)
-        return sum([_WORD in line and '"delta":' in line and "output_item" not in line async for line in lines])
-
     try:
-        return await per_delta(run)
+        yield transport, lambda: pipe.pipe(body=body, __metadata__=ids)
     finally:
         await services.close()
 
 
-async def measure() -> dict[str, Counts]:
-    """Every path's counts."""
+async def whole_pipe(*, reasoning: bool, native: bool) -> Counts:
+    """The pipe: bytes of a response to lines for the host, in a chat of 0.12 (``native``) or for a program."""
+    async with _piped(native=native) as (transport, call):
+
+        async def run(deltas: int) -> int:
+            transport.reads = _reads(deltas, reasoning=reasoning)
+            return sum(
+                [_WORD in line and '"delta":' in line and "output_item" not in line async for line in await call()]
+            )
+
+        return await per_delta(run)
+
+
+async def left_in_cycles(*, reasoning: bool, native: bool, turns: int = 25) -> float:
+    """Objects that each turn leaves to the garbage collector."""
+    async with _piped(native=native) as (transport, call):
+        transport.reads = _reads(10, reasoning=reasoning)
+        for _ in range(3):
+            [line async for line in await call()]
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(turns):
+                [line async for line in await call()]
+            return gc.collect() / turns
+        finally:
+            gc.enable()
+
+
+async def measure(*, wasteful: bool = False) -> dict[str, Counts]:
+    """Every path's counts; with ``wasteful`` those of the in-memory build alone."""
+    if wasteful:
+        return {
+            "in-memory build, text": await in_memory(reasoning=False, wasteful=True),
+            "in-memory build, reasoning": await in_memory(reasoning=True, wasteful=True),
+        }
     return {
         "in-memory build, text": await in_memory(reasoning=False),
         "in-memory build, reasoning": await in_memory(reasoning=True),
@@ -230,11 +279,15 @@ def _limit(path: str, what: str, count: float) -> float:
 
 
 def main() -> int:
-    """Show or update."""
-    if not {"--update"}.issuperset(sys.argv[1:]):
+    """Show, print or update; 1 if something costs more than is committed."""
+    asked = set(sys.argv[1:])
+    if not {"--update", "--json", "--wasteful"}.issuperset(asked):
         print(__doc__)
-        return 0 if "--help" in sys.argv else 2
-    now = asyncio.run(measure())
+        return 0 if "--help" in asked else 2
+    now = asyncio.run(measure(wasteful="--wasteful" in asked))
+    if "--json" in asked:
+        print(json.dumps(now))
+        return 0
     then = committed().get(version(), {})
     for path, counts in now.items():
         old = then.get(path, {})
@@ -242,7 +295,7 @@ def main() -> int:
             f"{path}: "
             + ", ".join(f"{value:g} {what} (committed {old.get(what, '-')})" for what, value in counts.items())
         )
-    if "--update" in sys.argv:
+    if "--update" in asked:
         text = json.dumps({**committed(), version(): now}, indent=2, sort_keys=True)
         COMMITTED.write_text(text + "\n", encoding="utf-8")
         return 0
