@@ -24,7 +24,7 @@ from openrouter_pipe.adapters.openrouter.client import Body, ClosedEarlyError, H
 from openrouter_pipe.adapters.openrouter.large_body import LargeBody, render
 from openrouter_pipe.adapters.openrouter.request import address, headers
 from openrouter_pipe.adapters.openrouter.responses_reader import ResponsesReader
-from openrouter_pipe.adapters.openrouter.sse import EVENT_BYTES, SseDecoder
+from openrouter_pipe.adapters.openrouter.sse import EVENT_BYTES, Payload, SseDecoder
 from openrouter_pipe.adapters.openrouter.wirejson import Wire, dumps, loads, loads_around
 from openrouter_pipe.ports.items import AudioPart, FilePart, ImagePart, MessageItem, VideoPart
 from openrouter_pipe.ports.provider import (
@@ -207,20 +207,23 @@ class _Reads:
         self.over = self._failure is None
         return batch
 
-    async def _decoded(self, payloads: list[bytes]) -> list[ProviderEvent]:
+    async def _decoded(self, payloads: list[Payload]) -> list[ProviderEvent]:
         """What the payloads of one read say.
 
         Small events are decoded where they are: the hop to a thread costs fifty times what decoding them does. Large ones
-        (`THREAD_BYTES`) that are nearly all one string, an image, are taken apart without parsing it; others go to a
-        thread. That one's gain is modest, since orjson holds the interpreter's lock while it parses (0.7 ms a megabyte):
-        other turns get their say before and after, and the slow second parse of broken JSON never runs on the loop.
+        (`THREAD_BYTES`) go to a thread, unless they are nearly all one string, an image, which need not be parsed. The
+        thread's gain is modest, since orjson holds the interpreter's lock while it parses (0.7 ms a megabyte): other turns
+        get their say before and after, and the slow second parse of broken JSON never runs on the loop.
         """
         self.waiting = len(payloads)
         batch: list[ProviderEvent] = []
         for data in payloads:
-            event = _parsed(data) if len(data) < THREAD_BYTES else await _parsed_large(data)
+            if type(data) is bytes and len(data) < THREAD_BYTES:
+                event = _parsed(data)
+            else:
+                event = await _parsed_large(data)
             try:
-                batch.extend(_read(self._reader, event, len(data)))
+                batch.extend(_read(self._reader, event))
             except ProviderError as error:
                 self._failure = error
                 break
@@ -305,19 +308,21 @@ def _parsed(data: bytes) -> Any:
         return None
 
 
-async def _parsed_large(data: bytes) -> Any:
-    with suppress(LookupError, ValueError):
-        return loads_around(data)
+async def _parsed_large(data: Payload) -> Any:
+    if isinstance(data, tuple):
+        with suppress(LookupError, ValueError):
+            return await loads_around(data)
+        data = await asyncio.to_thread(b"".join, data)
     return await asyncio.to_thread(_parsed, data)
 
 
-def _read(reader: _Reader, event: Any, size: int) -> Iterable[ProviderEvent]:
+def _read(reader: _Reader, event: Any) -> Iterable[ProviderEvent]:
     if not isinstance(event, dict):
         if event is not None:
-            _LOG.warning("skipped an event of %d bytes that is not a JSON object", size)
+            _LOG.warning("skipped an event that is not a JSON object")
         return ()
     try:
         return reader.read(event)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as exc:
-        _LOG.warning("skipped an event of %d bytes without the documented shape (%s)", size, type(exc).__name__)
+        _LOG.warning("skipped an event without the documented shape (%s)", type(exc).__name__)
         return ()

@@ -6,6 +6,7 @@ them, so that the standard library has the second word when reading; when writin
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
@@ -14,8 +15,10 @@ import orjson
 
 from openrouter_pipe.ports.json import JsonValue
 
-_STRIDE: Final = 64 * 1024
-_BACKSLASH: Final = 0x5C
+_REST_BYTES: Final = 64 * 1024
+_STEP_BYTES: Final = 1024 * 1024
+_QUOTE: Final = b'"'
+_BACKSLASH: Final = b"\\"
 _STAND_IN: Final = b"\xee\x80\x80 cut out \xee\x80\x81"  # between characters of private use
 
 Wire: TypeAlias = dict[str, Any]
@@ -34,35 +37,41 @@ def loads(data: bytes | str) -> Any:
         raise ValueError("nested too deeply") from None
 
 
-def loads_around(data: bytes) -> Any:
+async def loads_around(pieces: Sequence[bytes]) -> Any:
     """Parse JSON that is little more than one very long string (an image), without parsing the string.
 
-    A parser looks at every character, which takes milliseconds for megabytes, and holds the interpreter meanwhile. Here
-    the string is looked for in strides, cut out, and what is left is parsed; the whole costs two copies of the string.
-    Control characters inside of it are not refused.
+    A parser looks at every character, and holds the interpreter meanwhile; and every copy of megabytes costs milliseconds
+    as well, most of them for memory that the system gives out page by page. Here the rest is parsed, and the string is put
+    together from the pieces in which it came, a megabyte at a time: others run in between. Control characters inside of
+    it are not refused.
 
     Raises:
         LookupError: there is no such string, or more than one, or it has escapes in it; `loads` must do it.
+        ValueError: it is not JSON in UTF-8.
     """
-    begin, end = _longest(data)
-    rest = loads(b"%s%s%s" % (data[:begin], _STAND_IN, data[end:]))
-    cut_out = str(memoryview(data)[begin:end], "utf-8")
-    if not _put_back(rest, _STAND_IN.decode(), cut_out):
+    inside = [number for number, piece in enumerate(pieces) if _QUOTE not in piece]
+    if not inside or inside[0] == 0 or inside[-1] + 1 == len(pieces) or len(inside) != inside[-1] - inside[0] + 1:
+        raise LookupError("no string that is nearly all of it")
+    head, tail = pieces[inside[0] - 1], pieces[inside[-1] + 1]
+    begin, end = head.rfind(_QUOTE) + 1, tail.find(_QUOTE)
+    before, after = pieces[: inside[0] - 1], pieces[inside[-1] + 2 :]
+    parts = [head[begin:], *pieces[inside[0] : inside[-1] + 1], tail[:end]]
+    if head[begin - 2 : begin - 1] == _BACKSLASH or any(_BACKSLASH in part for part in parts):
+        raise LookupError("escapes")
+    rest = b"".join([*before, head[:begin], _STAND_IN, tail[end:], *after])
+    if len(rest) > _REST_BYTES:
+        raise LookupError("too much beside the string")
+    value = loads(rest)
+    text, size, first = "", 0, 0
+    for number, part in enumerate(parts, 1):
+        size += len(part)
+        if size >= _STEP_BYTES or number == len(parts):
+            text += str(b"".join(parts[first:number]), "ascii")
+            size, first = 0, number
+            await asyncio.sleep(0)
+    if not _put_back(value, _STAND_IN.decode(), text):
         raise LookupError("what was cut out is no string")
-    return rest
-
-
-def _longest(data: bytes) -> tuple[int, int]:
-    """Where a string of at least two strides begins and ends, without its quotes."""
-    for start in range(_STRIDE, len(data), _STRIDE):
-        if data.find(b'"', start, start + _STRIDE) < 0:
-            begin, end = data.rfind(b'"', 0, start) + 1, data.find(b'"', start)
-            # After an escaped quote it would be the middle of a string. All but a stride must be inside.
-            alone = begin > 1 and data[begin - 2] != _BACKSLASH and len(data) - (end - begin) < _STRIDE
-            if alone and data.find(b"\\", begin, end) < 0:
-                return begin, end
-            break
-    raise LookupError("no string that is nearly all of it")
+    return value
 
 
 def _put_back(value: Any, stand_in: str, cut_out: str, deepest: int = 32) -> bool:
