@@ -50,7 +50,7 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     from bench_cases import CASES
 
-    names = [*CASES, "import", "store"]
+    names = [*CASES, "import", "store", "media"]
     parser = argparse.ArgumentParser(
         prog="bench.py",
         description=_HELP.format(cases=", ".join(names)),
@@ -92,8 +92,10 @@ def main() -> int:
         return 2
     from bench_cases import ALONE, CASES, ONLY_FULL
 
-    wanted = options.only or [name for name in [*CASES, "import", "store"] if options.full or name not in ONLY_FULL]
-    together = [name for name in wanted if name not in ALONE and name not in {"import", "store"}]
+    wanted = options.only or [
+        name for name in [*CASES, "import", "store", "media"] if options.full or name not in ONLY_FULL
+    ]
+    together = [name for name in wanted if name not in ALONE and name not in {"import", "store", "media"}]
     began = time.monotonic()
     outcomes = []
     with source() as port:
@@ -104,6 +106,8 @@ def main() -> int:
             outcomes.append(_imports(options, port))
     if "store" in wanted:
         outcomes.append(_run("store", [sys.executable, str(HERE / "bench_store.py")]))
+    if "media" in wanted:
+        outcomes.append(_run("media", [sys.executable, str(HERE / "bench_media.py")]))
     figures = [Figure.from_json(figure) for outcome in outcomes for figure in outcome["figures"]]
     wrong = [line for outcome in outcomes for line in outcome["wrong"]]
     answers = sum(outcome["answers"] for outcome in outcomes)
