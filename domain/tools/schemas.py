@@ -9,8 +9,9 @@ references are never rewritten: a definition that is not strict already makes th
 from __future__ import annotations
 
 import json
+import logging
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import lru_cache
 from typing import Final
 
@@ -21,9 +22,12 @@ from openrouter_pipe.ports.json import JsonObject, JsonValue
 from openrouter_pipe.ports.provider import FunctionTool
 from openrouter_pipe.ports.tools import ToolSpec
 
+_log: Final = logging.getLogger(__name__)
+
 _VALID_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _INVALID_CHARS: Final = re.compile(r"[^a-zA-Z0-9_-]+")
 _MAX_NAME: Final = 64
+_DEEPEST: Final = 200  # levels; JSON writers give up beyond 250, and the request around it has some of its own
 _MAX_DEPTH: Final = 10  # the deepest nesting that strict calling takes
 _NULL: Final[JsonObject] = {"type": "null"}
 _DEFINED: Final = re.compile(
@@ -57,17 +61,22 @@ def offer(specs: Sequence[ToolSpec], strict: bool) -> Offer:
     """Make specs fit for the provider.
 
     Of several specs of one (kind, name) the last wins. Names become valid (``^[a-zA-Z0-9_-]{1,64}$``) and unique; one that
-    is valid already is changed only where another kind has the same.
+    is valid already is changed only where another kind has the same. A tool whose parameters are no JSON or nested
+    deeper than 200 levels is left out, because nothing could be sent with it.
     """
     chosen = {(spec.kind, spec.name): spec for spec in specs}
     kept = {spec.name for spec in chosen.values() if _VALID_NAME.fullmatch(spec.name)}
     functions: list[FunctionTool] = []
     by_name: dict[str, ToolSpec] = {}
     for spec in chosen.values():
+        canonical = _canonical(spec.parameters)
+        if canonical is None:
+            _log.warning("A tool was left out: the schema of its parameters is no JSON, or too deep")
+            continue
         own = spec.name in kept and spec.name not in by_name
         name = spec.name if own else _unique(_valid(spec.name), kept | by_name.keys())
         by_name[name] = spec
-        closed = _strict_of(spec.parameters) if strict else None
+        closed = _strict_of(canonical) if strict else None
         functions.append(
             FunctionTool(
                 name=name,
@@ -97,9 +106,28 @@ def _unique(name: str, taken: Set[str]) -> str:
     return candidate
 
 
-def _strict_of(parameters: JsonObject) -> JsonObject | None:
+def _canonical(parameters: JsonObject) -> str | None:
     try:
         canonical = json.dumps(parameters)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    deep = canonical.count("{") + canonical.count("[") > _DEEPEST and _is_deep(parameters)
+    return None if deep else canonical
+
+
+def _is_deep(value: JsonValue) -> bool:
+    level: list[JsonValue] = [value]
+    for _ in range(_DEEPEST):
+        level = [part for one in level if isinstance(one, Mapping | list) for part in _parts(one)]
+    return bool(level)
+
+
+def _parts(value: Mapping[str, JsonValue] | Sequence[JsonValue]) -> Iterable[JsonValue]:
+    return value.values() if isinstance(value, Mapping) else value
+
+
+def _strict_of(canonical: str) -> JsonObject | None:
+    try:
         return _strict_cached(canonical)
     except (TypeError, ValueError, RecursionError):
         return None

@@ -116,6 +116,31 @@ def test_what_strict_calling_cannot_say_is_sent_unchanged_and_not_strict(paramet
     assert repr(tool.parameters) == repr(before)
 
 
+_ENDLESS: dict[str, Any] = {}
+_ENDLESS["again"] = _ENDLESS
+_DEEP: dict[str, Any] = {}
+for _ in range(5000):
+    _DEEP = {"properties": {"a": _DEEP}}
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"default": object()},
+        {"enum": {1, 2}},
+        _ENDLESS,
+        _DEEP,
+        json.loads('{"anyOf": [' * 150 + "1" + "]}" * 150),
+        {"const": b"x"},
+    ],
+)
+def test_a_schema_that_is_no_json_costs_its_own_tool_only(part: Any, strict: bool) -> None:
+    broken = ToolSpec("broken", "", {"type": "object", "properties": {"a": part}})
+    made = offer([broken, ToolSpec("whole", "", {"type": "object", "properties": {}})], strict)
+    assert [tool.name for tool in made.functions] == list(made.specs) == ["whole"]
+
+
 def test_a_tool_without_arguments_is_strict_and_closed() -> None:
     assert _offer({"type": "object", "properties": {}}).parameters == {
         "type": "object",
