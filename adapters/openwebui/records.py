@@ -24,6 +24,7 @@ _log = logging.getLogger(__name__)
 
 _PATIENCE: Final = 60.0
 _MOST_IDS: Final = 100
+_COMMIT: Final = "openrouter-pipe: brought in line with OpenRouter's catalogue"
 _VERSION: Final = re.compile(r"^companion_version:[ ]*(\d{1,9})[ ]*$", re.MULTILINE)
 
 
@@ -73,6 +74,8 @@ class HostRecords:
                 for name, value in present.model_dump().items()
                 if name in module.ModelForm.model_fields and name not in {"access_grants", "meta", "name"}
             }
+            if "commit_message" in module.ModelForm.model_fields:
+                kept["commit_message"] = _COMMIT
             form = module.ModelForm(**kept, name=model.name, meta=module.ModelMeta(**model.meta))
             await _call(module.Models.update_model_by_id, model.id, form)
 
