@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tool_servers import Counter, ToolTab, python_tool
@@ -20,6 +21,8 @@ from webui_host import WebUIHost
 from webui_setup import FUNCTION_ID, Provider, model_id
 from webui_tab import JsonDict, Turn
 
+from openrouter_pipe.adapters.simulator import script
+from openrouter_pipe.adapters.simulator.scenarios import SCENARIOS
 from openrouter_pipe.domain.housekeeping import FIRST_AFTER, LOOK_AGAIN
 
 LOOP = "[[sim: scenario=tool-loop]] "
@@ -29,6 +32,7 @@ GPT = model_id("openai/gpt-5")
 SIMULATED = model_id("sim/tool-loop")
 NATIVE = {"function_calling": "native"}
 MARKER = re.compile(r"^\[([0-9A-HJKMNP-TV-Z]{20})\]: #$", re.MULTILINE)
+OPENAI = "openai-responses-v1"
 REMEMBERED = ("reasoning", "function_call", "function_call_output")
 
 
@@ -154,7 +158,7 @@ async def check_edited_question(tab: ToolTab, provider: Provider, second: Turn, 
     before = len(provider.turns())
     chat = tab.chats[second.chat_id]
     chat.current = chat.messages[second.user_id]["parentId"]
-    edited = await tab.ask(CLAUDE, "And then?", chat_id=second.chat_id)
+    edited = await tab.ask(second.model, "And then?", chat_id=second.chat_id)
     (items,) = sent(provider, before)
     assert remembered(items) == made
     assert text_of(items[-1]) == "And then?"
@@ -170,7 +174,7 @@ async def check_continued(tab: ToolTab, provider: Provider, turn: Turn, made: li
     (items,) = sent(provider, before)
     assert remembered(items)[: len(made)] == made
     before = len(provider.turns())
-    await tab.ask(CLAUDE, "After more?", chat_id=turn.chat_id)
+    await tab.ask(turn.model, "After more?", chat_id=turn.chat_id)
     (items,) = sent(provider, before)
     assert remembered(items)[: len(made)] == made
     assert "]: #" not in json.dumps(items)
@@ -211,6 +215,63 @@ async def test_encrypted_reasoning_and_phase_survive_a_restart(host: WebUIHost, 
     assert items[1]["encrypted_content"] == "gAAAA….eyJl…"
     assert items[2].get("phase") == "final_answer"
     assert text_of(items[2]) == "42"
+
+
+def openai_loop(turn: Any, knobs: object) -> list[script.Step]:
+    """As OpenAI's models go about it: encrypted thought, commentary, a call; encrypted thought, the answer."""
+    if turn.loop_outputs:
+        rows = [
+            *script.reasoning_open(0, "rs_tmp_b"),
+            *script.reasoning_close(0, "rs_tmp_b", ["Second."], encrypted_content="gAAAA.b", format=OPENAI),
+            *script.message(1, "msg_tmp_b", ["Settled."], phase="final_answer"),
+        ]
+    else:
+        rows = [
+            *script.reasoning_open(0, "rs_tmp_a"),
+            *script.reasoning_close(0, "rs_tmp_a", ["First."], encrypted_content="gAAAA.a", format=OPENAI),
+            *script.message(1, "msg_tmp_a", ["Rolling."], phase="commentary"),
+            *script.call_open(2, "fc_tmp_a", "call_a", turn.tools[0].name),
+            *script.call_close(2, "fc_tmp_a", "call_a", turn.tools[0].name, "{}"),
+        ]
+    return [script.Prelude(), *script.events(rows), script.Terminal()]
+
+
+async def test_encrypted_reasoning_around_a_tool_survives_a_restart(
+    host: WebUIHost, provider: Provider, dice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SCENARIOS, "openai-loop", openai_loop)
+    asked = len(provider.turns())
+    async with ToolTab(host) as tab:
+        turn = await tab.ask(GPT, "[[sim: scenario=openai-loop]] Roll it.", params=NATIVE, tool_ids=[dice])
+        assert not turn.message.get("error")
+        chat = tab.chats[turn.chat_id]
+    _, second_round = sent(provider, asked)
+    before = len(provider.turns())
+    host.restart()
+    host.models()
+    async with ToolTab(host) as tab:
+        tab.chats[turn.chat_id] = chat
+        follow_up = await tab.ask(GPT, "And now?", chat_id=turn.chat_id)
+        (items,) = sent(provider, before)
+        # What the second round was sent comes again as it was, then what that round answered.
+        assert items[: len(second_round)] == second_round
+        assert [item.get("encrypted_content") for item in remembered(items)] == ["gAAAA.a", None, None, "gAAAA.b"]
+        assert [(text_of(item), item.get("phase")) for item in items if item.get("role") == "assistant"] == [
+            ("Rolling.", "commentary"),
+            ("Settled.", "final_answer"),
+        ]
+        assert kinds(items)[1:-1] == [
+            "reasoning",
+            "message:assistant",
+            "function_call",
+            "function_call_output",
+            "reasoning",
+            "message:assistant",
+        ]
+        made = remembered(items)
+        await check_regenerated(tab, provider, follow_up, made)
+        await check_edited_question(tab, provider, follow_up, made)
+        await check_continued(tab, provider, turn, made)
 
 
 async def test_the_simulators_own_model_gets_its_proofs_back(tab: ToolTab, provider: Provider, dice: str) -> None:
