@@ -133,3 +133,6 @@ class RemoteFetcher(Protocol):
 
         The content type is what the server says, to be believed by nobody; the name comes from the server or the URL.
         """
+
+    async def stream(self, url: str, policy: FetchPolicy) -> FileStream:
+        """The same for whoever needs no whole: complete when this returns, each piece let go once it is read."""

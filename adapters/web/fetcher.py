@@ -12,24 +12,34 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
 from typing import Final
 from urllib.parse import urljoin
 
 import httpx
+from attrs import frozen
 
 from openrouter_pipe.adapters.web.body import read_body
 from openrouter_pipe.adapters.web.connecting import Connector, TransportFactory
 from openrouter_pipe.adapters.web.faults import TemporaryError, of_status
 from openrouter_pipe.adapters.web.naming import content_type, file_name
 from openrouter_pipe.adapters.web.resolver import Resolver
-from openrouter_pipe.ports.files import AddressGuard, FetchPolicy, FileAccessError, FileBytes, WebTarget
+from openrouter_pipe.ports.files import AddressGuard, FetchPolicy, FileAccessError, FileBytes, FileStream, WebTarget
 from openrouter_pipe.ports.runtime import Clock
 
 _log: Final = logging.getLogger(__name__)
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _WITH_BODY: Final = frozenset({200, 203})
+_PIECE: Final = 1024 * 1024
+
+
+@frozen(eq=False)
+class _File:
+    pieces: deque[bytes]
+    content_type: str
+    name: str
 
 
 class GuardedFetcher:
@@ -54,10 +64,19 @@ class GuardedFetcher:
 
     async def fetch(self, url: str, policy: FetchPolicy) -> FileBytes:
         """Download; see `RemoteFetcher.fetch`."""
+        file = await self._download(url, policy, policy.max_bytes)
+        return FileBytes(file.pieces[0], file.content_type, file.name)
+
+    async def stream(self, url: str, policy: FetchPolicy) -> FileStream:
+        """Download; see `RemoteFetcher.stream`."""
+        file = await self._download(url, policy, _PIECE)
+        return FileStream(file.name, file.content_type, _let_go(file.pieces))
+
+    async def _download(self, url: str, policy: FetchPolicy, piece: int) -> _File:
         target = self._guard.target(url, policy)
         try:
             async with asyncio.timeout(policy.max_time):
-                return await self._persistently(target, policy)
+                return await self._persistently(target, policy, piece)
         except TimeoutError:
             raise self._noted(target, FileAccessError("the download takes too long")) from None
         except FileAccessError as error:
@@ -71,14 +90,14 @@ class GuardedFetcher:
         _log.info("no download from %s: %s", target.host, error)
         return error
 
-    async def _persistently(self, target: WebTarget, policy: FetchPolicy) -> FileBytes:
+    async def _persistently(self, target: WebTarget, policy: FetchPolicy, piece: int) -> _File:
         """One attempt after another while the budget lasts."""
         begun = self._clock.monotonic()
         delay = policy.first_retry_delay
         retries = policy.max_retries
         while True:
             try:
-                return await self._attempt(target, policy)
+                return await self._attempt(target, policy, piece)
             except TemporaryError as fault:
                 wait = fault.retry_after or delay
                 spent = self._clock.monotonic() - begun
@@ -88,7 +107,7 @@ class GuardedFetcher:
             delay *= 2
             await self._clock.sleep(wait)
 
-    async def _attempt(self, target: WebTarget, policy: FetchPolicy) -> FileBytes:
+    async def _attempt(self, target: WebTarget, policy: FetchPolicy, piece: int) -> _File:
         """Follow redirects to a file."""
         first = target
         for _ in range(policy.max_redirects + 1):
@@ -98,9 +117,9 @@ class GuardedFetcher:
                     continue
                 if response.status_code not in _WITH_BODY:
                     raise of_status(response.status_code, response.headers.get("retry-after", ""), self._clock.now())
-                data = await read_body(response, policy)
+                pieces = await read_body(response, policy, piece)
                 kind = content_type(response.headers.get("content-type", ""))
-                return FileBytes(data, kind, file_name(response.headers.get("content-disposition", ""), first.path))
+                return _File(pieces, kind, file_name(response.headers.get("content-disposition", ""), first.path))
         raise FileAccessError(f"the address redirects more than {policy.max_redirects} times")
 
     def _next(self, target: WebTarget, response: httpx.Response, policy: FetchPolicy) -> WebTarget:
@@ -120,3 +139,8 @@ class GuardedFetcher:
         if target.scheme == "https" and following.scheme != "https":
             raise FileAccessError("the address redirects from https:// to http://")
         return following
+
+
+async def _let_go(pieces: deque[bytes]) -> AsyncGenerator[bytes, None]:
+    while pieces:
+        yield pieces.popleft()

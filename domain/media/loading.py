@@ -120,14 +120,17 @@ class Loader:
         limit = min(self.policy.fetch.max_bytes, self._limit(part))
         host_limit = await self.store.limit() if self.store is not None else None
         policy = attrs.evolve(self.policy.fetch, max_bytes=min(limit, host_limit or limit))
+        if not keep or self.store is None:
+            file = await self.fetcher.stream(url, policy)
+            async with aclosing(file.chunks) as chunks:
+                return await self._encode(part, chunks, file.content_type, _name(part) or file.name)
         content = await self.fetcher.fetch(url, policy)
         name = _name(part) or content.name
         verdict = self._judge(part, content.data[:HEAD_BYTES], content.content_type, name)
-        if keep and self.store is not None:
-            stored = await self._keep(key, attrs.evolve(content, content_type=verdict.media.mime, name=verdict.name))
-            if stored is not None:
-                del content  # read again from the host, in pieces, rather than held beside its base64
-                return await self._host_file(part, stored)
+        stored = await self._keep(key, attrs.evolve(content, content_type=verdict.media.mime, name=verdict.name))
+        if stored is not None:
+            del content  # read again from the host, in pieces, rather than held beside its base64
+            return await self._host_file(part, stored)
         return await self._encode(part, _pieces(content.data), content.content_type, name)
 
     def _as_address(self, part: Part, url: str) -> Loaded:

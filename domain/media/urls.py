@@ -160,7 +160,8 @@ def _label(label: str) -> str:
     if not label.isascii():
         if _INVISIBLE.search(label) or any(unicodedata.category(char)[0] in "CZ" for char in label):
             raise FileAccessError("the host name of the address contains invisible characters")
-        if not _LABEL.fullmatch("".join(char for char in label if char.isascii()).strip("-") or "x"):
+        letters = "".join(char for char in label if char.isascii()).strip("-")
+        if label.startswith("xn--") or not _LABEL.fullmatch(letters or "x"):
             raise FileAccessError("the host name of the address is not valid")
         label = "xn--" + label.encode("punycode").decode("ascii")
     if not _LABEL.fullmatch(label):

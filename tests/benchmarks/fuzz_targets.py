@@ -65,7 +65,8 @@ def browser_host(url: str) -> str | None:
             return str(IPv6Address(host[1:].partition("]")[0]))
         except ValueError:
             return None
-    host = unicodedata.normalize("NFKC", unquote(host.partition(":")[0])).lower().replace("\u3002", ".")
+    host = unicodedata.normalize("NFKC", unquote(host.partition(":")[0]))
+    host = unicodedata.normalize("NFKC", "".join(char.lower() for char in host)).replace("\u3002", ".")
     number = _browser_number(host)
     return number if number is not None else host
 

@@ -37,6 +37,15 @@ async def test_bytes_type_and_name_arrive(world):
     assert await fetcher.fetch(url, attrs.evolve(POLICY, max_bytes=len(BODY))) == FileBytes(BODY, "image/png", "a.png")
 
 
+async def test_the_same_arrives_in_pieces(world):
+    fetcher, url = world
+    file = await fetcher.stream(url, POLICY)
+    assert (file.content_type, file.name) == ("image/png", "a.png")
+    assert b"".join([chunk async for chunk in file.chunks]) == BODY
+    with pytest.raises(FileAccessError, match="larger than"):
+        await fetcher.stream(url, attrs.evolve(POLICY, max_bytes=len(BODY) - 1))
+
+
 async def test_too_large_is_refused_with_a_reason(world):
     fetcher, url = world
     with pytest.raises(FileAccessError, match="larger than"):

@@ -627,3 +627,16 @@ async def test_a_large_file_costs_little_more_than_its_size(web: Web):
     tracemalloc.stop()
     assert len(got.data) == size
     assert peak <= 1.5 * size
+
+
+async def test_a_large_file_in_pieces_is_let_go_as_it_is_read(web: Web):
+    size = 16 * 1024 * 1024
+    web.server.on("/f", web.server.forever(HEAD + b"\r\n", b"x" * 65536, total=size))
+    file = await web.fetcher.stream(web.url(), attrs.evolve(web.policy, max_bytes=2 * size))
+    tracemalloc.start()
+    lengths = [len(chunk) async for chunk in file.chunks]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert sum(lengths) == size
+    assert 8 < len(lengths) < 20
+    assert peak < 100_000

@@ -238,6 +238,7 @@ REFUSED = {
     "https://ex<b>ample.com/": NAME,
     "https://" + "a" * 64 + ".com/": NAME,
     "https://" + "a." * 130 + "com/": "too long",
+    "https://xn--bücher.com/": NAME,
     "https://exam\u200bple.com/": UNSEEN,
     "https://exam\u200dple.com/": UNSEEN,
     "https://exam\u00adple.com/": UNSEEN,
