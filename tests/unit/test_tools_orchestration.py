@@ -358,6 +358,27 @@ async def test_calls_of_one_tool_share_a_batch_up_to_the_cap_and_blockers_stand_
     assert order == [1, 3, 2, 4, 5]
 
 
+async def test_more_calls_than_the_queue_holds_run_in_order_and_within_the_limits() -> None:
+    bench = Bench(policy=ToolPolicy(max_parallel_per_request=3, batch_cap=1, queue_size=50, shutdown_timeout=1))
+    order: list[int] = []
+    now = most = 0
+
+    async def tool(arguments: Mapping[str, Any]) -> str:
+        nonlocal now, most
+        order.append(arguments["n"])
+        now += 1
+        most = max(most, now)
+        await bench.clock.sleep(1)
+        now -= 1
+        return str(arguments["n"])
+
+    bench.tool("t", tool)
+    events = await bench.run(*(call("t", n, n=n) for n in range(175)))
+    assert [output.text for output in outputs(events).values()] == [str(n) for n in range(175)]
+    assert order == list(range(175))
+    assert most == 3
+
+
 async def test_a_failing_tool_trips_its_own_breaker_only() -> None:
     bench = Bench()
 
