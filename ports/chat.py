@@ -30,6 +30,27 @@ class HostToolCall:
 
 
 @frozen
+class HostToolRecord:
+    """A finished tool call that a host wrote into the text of an answer; ``result`` None: it does not say what came of it."""
+
+    call: HostToolCall
+    result: str | None = field(repr=False)
+
+
+class HostRecords(Protocol):
+    """How a host writes its own records into the text of answers (driven port, given with the request)."""
+
+    def split(self, text: str, code: Sequence[tuple[int, int]]) -> tuple[str | HostToolRecord, ...]:
+        """Text and finished tool calls in order; records of reasoning are left out, unfinished calls stay text.
+
+        ``code`` are the offsets of code fences, ascending: what stands in them is text. An id may be empty.
+        """
+
+    def without_echoes(self, text: str, outputs: Sequence[str]) -> str:
+        """``text`` without the lines by which the host repeats these tool outputs."""
+
+
+@frozen
 class ChatMessage:
     """One message of the history, as the front end read it.
 
@@ -71,6 +92,7 @@ class ChatRequest:
     ``model`` is the id as the user's front end names it, with or without the host's prefix. ``parameters`` are the
     caller's own request parameters in chat or Responses spelling, unread. ``persistent`` says whether this turn may leave
     anything behind (saved chats only). ``web_search`` is the host's wish for a search (None: not asked).
+    ``records`` reads what the host wrote into the text of answers; None: it writes nothing.
     """
 
     model: str
@@ -86,6 +108,7 @@ class ChatRequest:
     files: FileStore | None = None
     web_search: bool | None = None
     host_prefix: str = ""
+    records: HostRecords | None = field(default=None, repr=False)
 
 
 @frozen

@@ -14,6 +14,7 @@ from attrs import field, frozen
 from openrouter_pipe.adapters.openwebui.attached import with_attached
 from openrouter_pipe.adapters.openwebui.companions import SEARCH_FLAG
 from openrouter_pipe.adapters.openwebui.content import read_messages
+from openrouter_pipe.adapters.openwebui.history_text import HistoryText
 from openrouter_pipe.adapters.openwebui.host import Host, mapping, text
 from openrouter_pipe.adapters.openwebui.toolbox_entries import provider_tools
 from openrouter_pipe.ports.chat import ChatRequest, Identity, Task
@@ -149,6 +150,7 @@ def read_request(
         toolbox=call.toolbox,
         host_prefix=host_prefix,
         web_search=wants_search(call) if task is None else None,
+        records=HistoryText(),
     )
 
 

@@ -12,7 +12,7 @@ from openrouter_pipe.domain.history.images import Selection, select, shows_image
 from openrouter_pipe.domain.history.pairing import repair
 from openrouter_pipe.domain.history.policy import REASONING_CONVERSATION, HistoryPolicy
 from openrouter_pipe.domain.history.pruning import prune
-from openrouter_pipe.ports.chat import ChatMessage
+from openrouter_pipe.ports.chat import ChatMessage, HostRecords
 from openrouter_pipe.ports.items import (
     FunctionOutputItem,
     ImagePart,
@@ -65,14 +65,16 @@ def build(
     inputs: frozenset[str],
     policy: HistoryPolicy,
     *,
+    records: HostRecords | None = None,
     gaps_are_told: bool = False,
 ) -> History:
     """The whole history as input items that every provider takes.
 
     ``artifacts`` are the stored items by marker id, as far as they could be read; ``inputs`` are the kinds of input the
-    model reads (text, image, file, audio, video). ``gaps_are_told``: the user hears from somebody else why items are missing.
+    model reads (text, image, file, audio, video). ``records`` reads what the host wrote into the text of answers.
+    ``gaps_are_told``: the user hears from somebody else why items are missing.
     """
-    builder = _Builder(messages, artifacts, select(messages, inputs, policy), policy)
+    builder = _Builder(messages, artifacts, select(messages, inputs, policy), policy, records or reading.NoRecords())
     for at, message in enumerate(messages):
         builder.add(at, message)
     builder.close_turn()
@@ -91,12 +93,14 @@ class _Builder:
         artifacts: Mapping[str, InputItem],
         selection: Selection,
         policy: HistoryPolicy,
+        records: HostRecords,
     ) -> None:
         self.items: list[InputItem] = []
         self.missing = 0
         self.selection = selection
         self._artifacts = artifacts
         self._policy = policy
+        self._records = records
         self._age = sum(
             message.role is Role.USER and not _shows_tool_images(messages, at) for at, message in enumerate(messages)
         )
@@ -108,7 +112,7 @@ class _Builder:
     def add(self, at: int, message: ChatMessage) -> None:
         match message.role:
             case Role.ASSISTANT:
-                entries = reading.read_assistant(at, message)
+                entries = reading.read_assistant(at, message, self._records)
                 self._image_only = self._image_only or (not entries and shows_image(message.parts))
                 self._entries.extend(entries)
             case None:
@@ -128,7 +132,7 @@ class _Builder:
     def close_turn(self) -> None:
         """Weave what was collected since the last user message."""
         may_be_gone = self._policy.persist_reasoning != REASONING_CONVERSATION
-        turn = turns.weave(self._entries, self._artifacts, self._used, reasoning_may_be_gone=may_be_gone)
+        turn = turns.weave(self._entries, self._artifacts, self._used, self._records, reasoning_may_be_gone=may_be_gone)
         self.missing += len(turn.missing)
         items = turn.items
         if not items and self._image_only:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 from attrs import frozen
 
-from openrouter_pipe.domain.history import cards, markers
+from openrouter_pipe.domain.history import markers
 from openrouter_pipe.domain.history.details import reasoning_items
 from openrouter_pipe.domain.history.images import without_images
-from openrouter_pipe.ports.chat import ChatMessage
+from openrouter_pipe.ports.chat import ChatMessage, HostRecords, HostToolRecord
 from openrouter_pipe.ports.items import (
     FunctionCallItem,
     FunctionOutputItem,
@@ -53,13 +53,25 @@ class HostRecord:
 Entry: TypeAlias = Prose | Marker | HostRecord
 
 
-def read_assistant(number: int, message: ChatMessage) -> list[Entry]:
-    """The entries of one assistant message: reasoning, then text with cards and markers in place, then calls."""
+class NoRecords:
+    """`HostRecords` of a host that writes none into its text."""
+
+    def split(self, text: str, code: Sequence[tuple[int, int]]) -> tuple[str | HostToolRecord, ...]:
+        """See `HostRecords.split`."""
+        return (text,) if text else ()
+
+    def without_echoes(self, text: str, outputs: Sequence[str]) -> str:
+        """See `HostRecords.without_echoes`."""
+        return text
+
+
+def read_assistant(number: int, message: ChatMessage, records: HostRecords) -> list[Entry]:
+    """The entries of one assistant message: reasoning, then text with records and markers in place, then calls."""
     entries: list[Entry] = [HostRecord(item) for item in reasoning_items(message.reasoning_details)]
     for part in message.parts:
         match part:
             case TextPart():
-                entries.extend(_read_text(number, part, message.phase))
+                entries.extend(_read_text(number, part, message.phase, records))
             case RefusalPart() | OpaquePart():
                 entries.append(Prose(part, message.phase, number))
             case _:
@@ -70,19 +82,20 @@ def read_assistant(number: int, message: ChatMessage) -> list[Entry]:
     return entries
 
 
-def _read_text(number: int, part: TextPart, phase: str | None) -> Iterable[Entry]:
+def _read_text(number: int, part: TextPart, phase: str | None, records: HostRecords) -> Iterable[Entry]:
     for segment in markers.split(part.text):
         if isinstance(segment, markers.MarkerSegment):
             yield Marker(segment.id)
             continue
-        for piece in cards.split(segment.text):
-            if isinstance(piece, cards.CardText):
-                text = without_images(piece.text)
+        for piece in records.split(segment.text, markers.fenced_spans(segment.text)):
+            if isinstance(piece, str):
+                text = without_images(piece)
                 if text.strip():
                     yield Prose(part if text == part.text else TextPart(text, part.cache_control), phase, number)
                 continue
-            call_id = piece.call_id or f"call_card_{number}_{_fingerprint(piece.name + piece.arguments)}"
-            yield HostRecord(FunctionCallItem(call_id, piece.name, piece.arguments))
+            call = piece.call
+            call_id = call.call_id or f"call_card_{number}_{_fingerprint(call.name + call.arguments)}"
+            yield HostRecord(FunctionCallItem(call_id, call.name, call.arguments))
             if piece.result is not None:
                 yield HostRecord(FunctionOutputItem(call_id, piece.result))
 

@@ -14,9 +14,10 @@ from typing import TypeAlias
 
 from attrs import evolve, field, frozen
 
-from openrouter_pipe.domain.history import cards, markers
+from openrouter_pipe.domain.history import markers
 from openrouter_pipe.domain.history.images import without_images
 from openrouter_pipe.domain.history.reading import Entry, HostRecord, Marker, Prose
+from openrouter_pipe.ports.chat import HostRecords
 from openrouter_pipe.ports.items import (
     FunctionCallItem,
     FunctionOutputItem,
@@ -54,6 +55,7 @@ def weave(
     entries: Sequence[Entry],
     artifacts: Mapping[str, InputItem],
     used: set[str],
+    records: HostRecords,
     *,
     reasoning_may_be_gone: bool,
 ) -> Turn:
@@ -64,7 +66,7 @@ def weave(
     """
     segments = [_segment(part, artifacts, used) for part in _segments(entries)]
     own = [item for _, items in segments for item in items]
-    entries_left = _host_leftovers(segments, own)
+    entries_left = _host_leftovers(segments, own, records)
     last_text = max(
         (at for at, host in enumerate(entries_left) if any(isinstance(one, Prose) for one in host)), default=-1
     )
@@ -214,7 +216,9 @@ def _segment(
 
 
 def _host_leftovers(
-    segments: Sequence[tuple[list[Entry], list[InputItem | Gap]]], own: Sequence[InputItem | Gap]
+    segments: Sequence[tuple[list[Entry], list[InputItem | Gap]]],
+    own: Sequence[InputItem | Gap],
+    records: HostRecords,
 ) -> list[list[Entry]]:
     """The host's entries without what our own items of the turn already say.
 
@@ -230,7 +234,7 @@ def _host_leftovers(
     def kept(entry: Entry, here: set[tuple[str, str]]) -> Entry | None:
         match entry:
             case Prose(part=TextPart() as part):
-                text = cards.without_echoes(part.text, outputs)
+                text = records.without_echoes(part.text, outputs)
                 return entry if text == part.text else _with_text(entry, text.strip("\n")) if text.strip() else None
             case HostRecord(item=ReasoningItem()):
                 return None if has_reasoning else entry

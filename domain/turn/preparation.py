@@ -110,7 +110,9 @@ async def prepare(
     """History, tools and the shape of the first request."""
     stored = await memory.load(history.marker_ids(request.messages))
     inputs = model.card.capabilities.inputs
-    past = history.build(request.messages, stored, inputs, policies.history, gaps_are_told=memory.trouble)
+    past = history.build(
+        request.messages, stored, inputs, policies.history, records=request.records, gaps_are_told=memory.trouble
+    )
     media = await resolve_media(
         past.items, inputs, policies.media, request.files, services.fetcher, keep=request.persistent
     )

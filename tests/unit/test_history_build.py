@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from openrouter_pipe.adapters.openwebui.history_text import HistoryText
 from openrouter_pipe.domain.history.build import History, build, marker_ids
 from openrouter_pipe.domain.history.markers import render
 from openrouter_pipe.domain.history.policy import HistoryPolicy
@@ -66,7 +67,7 @@ def stored(*items: InputItem) -> tuple[dict[str, InputItem], str]:
 def replay(
     *messages: ChatMessage, artifacts: dict[str, InputItem] | None = None, policy: HistoryPolicy = POLICY
 ) -> History:
-    return build(messages, artifacts or {}, ALL, policy)
+    return build(messages, artifacts or {}, ALL, policy, records=HistoryText())
 
 
 def shape(history: History) -> list[str]:
@@ -365,6 +366,11 @@ def test_what_the_browser_leaves_of_a_card_is_not_sent_beside_our_own_record() -
 def test_a_card_in_a_code_fence_is_text() -> None:
     text = "```html\n" + card("c1", "look", {}, "x") + "\n```"
     assert shape(replay(assistant(text))) == ["assistant:" + text]
+
+
+def test_a_host_that_writes_no_records_has_text_that_looks_like_them() -> None:
+    text = card("c1", "look", {}, "x")
+    assert build((user("x"), assistant(text)), {}, ALL, POLICY).items[1].parts == (TextPart(text),)  # type: ignore[union-attr]
 
 
 def test_cards_without_id_are_told_apart() -> None:

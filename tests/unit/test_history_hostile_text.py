@@ -9,13 +9,13 @@ from collections.abc import Callable
 
 import pytest
 
-from openrouter_pipe.domain.history import cards
+from openrouter_pipe.adapters.openwebui.history_text import HistoryText
 from openrouter_pipe.domain.history.build import build
 from openrouter_pipe.domain.history.details import is_proven
 from openrouter_pipe.domain.history.markers import render
 from openrouter_pipe.domain.history.pairing import repair
 from openrouter_pipe.domain.history.policy import HistoryPolicy
-from openrouter_pipe.ports.chat import ChatMessage, HostToolCall
+from openrouter_pipe.ports.chat import ChatMessage, HostToolCall, HostToolRecord
 from openrouter_pipe.ports.items import (
     FunctionCallItem,
     FunctionOutputItem,
@@ -25,6 +25,7 @@ from openrouter_pipe.ports.items import (
     TextPart,
 )
 
+CARDS = HistoryText()
 SIZE = 400_000
 SECONDS = 3.0
 ALL = frozenset({"text", "image"})
@@ -83,14 +84,14 @@ def assistant(text: str, **more: object) -> ChatMessage:
 )
 def test_assistant_text_is_read_in_linear_time(text: str) -> None:
     messages = (user("hi"), assistant(text), user("and?"))
-    assert cpu(lambda: build(messages, {}, ALL, HistoryPolicy())) < SECONDS
+    assert cpu(lambda: build(messages, {}, ALL, HistoryPolicy(), records=CARDS)) < SECONDS
 
 
 def test_many_echoes_and_many_outputs() -> None:
     text = "\n".join(f'"{number}"' for number in range(40_000))
     outputs = [f"output {number}" for number in range(5_000)]
-    assert cpu(lambda: cards.without_echoes(text, outputs)) < SECONDS
-    assert cards.without_echoes('a\n"output 7"\nb', outputs) == "a\nb"
+    assert cpu(lambda: CARDS.without_echoes(text, outputs)) < SECONDS
+    assert CARDS.without_echoes('a\n"output 7"\nb', outputs) == "a\nb"
 
 
 def test_calls_that_all_share_one_id() -> None:
@@ -106,7 +107,10 @@ def test_calls_that_all_share_one_id() -> None:
 
 def test_host_tool_calls_that_all_share_one_id() -> None:
     calls = tuple(HostToolCall("c" * 64, "look", "{}") for _ in range(8_000))
-    assert cpu(lambda: build((user("x"), assistant("y", tool_calls=calls)), {}, ALL, HistoryPolicy())) < SECONDS
+    assert (
+        cpu(lambda: build((user("x"), assistant("y", tool_calls=calls)), {}, ALL, HistoryPolicy(), records=CARDS))
+        < SECONDS
+    )
 
 
 def test_reasoning_in_many_fragments_whose_signature_comes_last() -> None:
@@ -123,20 +127,20 @@ def test_many_cards_beside_many_stored_items_that_are_gone() -> None:
     last = f"{1:020d}"
     stored = {last: MessageItem(Role.ASSISTANT, (TextPart("what was said"),))}
     messages = (user("x"), assistant(card * 4_000 + render([*gone, last])), user("and?"))
-    assert cpu(lambda: build(messages, stored, ALL, HistoryPolicy())) < SECONDS
+    assert cpu(lambda: build(messages, stored, ALL, HistoryPolicy(), records=CARDS)) < SECONDS
 
 
 def test_a_character_reference_of_thousands_of_digits_stays_text() -> None:
     hostile = "&#" + "1" * 5000 + ";"
     card = f'<details type="tool_calls" id="a" name="b" arguments="{{}}" result="{hostile}">\n</details>'
-    (found,) = cards.split(card)
-    assert isinstance(found, cards.ToolCard)
+    (found,) = CARDS.split(card, ())
+    assert isinstance(found, HostToolRecord)
     assert found.result == hostile
-    assert cards.without_echoes(f'"{hostile}"', ["x"]) == f'"{hostile}"'
+    assert CARDS.without_echoes(f'"{hostile}"', ["x"]) == f'"{hostile}"'
 
 
 def test_angle_brackets_inside_attributes_are_escaped_by_the_host() -> None:
     arguments = html.escape('"{\\"q\\": \\"<b>\\"}"', quote=True)
-    (found,) = cards.split(f'<details type="tool_calls" id="a" name="b" arguments="{arguments}">\nr\n</details>')
-    assert isinstance(found, cards.ToolCard)
-    assert found.arguments == '{"q": "<b>"}'
+    (found,) = CARDS.split(f'<details type="tool_calls" id="a" name="b" arguments="{arguments}">\nr\n</details>', ())
+    assert isinstance(found, HostToolRecord)
+    assert found.call.arguments == '{"q": "<b>"}'

@@ -9,6 +9,7 @@ from attrs import evolve, frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from openrouter_pipe.adapters.openwebui.history_text import HistoryText
 from openrouter_pipe.domain.history.build import build
 from openrouter_pipe.domain.history.markers import render
 from openrouter_pipe.domain.history.policy import HistoryPolicy
@@ -23,6 +24,7 @@ from openrouter_pipe.ports.items import (
     TextPart,
 )
 
+TEXT = frozenset({"text"})
 FORMATS = ("openai-responses-v1", "anthropic-claude-v1", "google-gemini-v1")
 
 
@@ -101,7 +103,7 @@ def test_calls_follow_their_reasoning_and_have_one_output_each(
     history: tuple[list[ChatMessage], dict[str, InputItem], list[InputItem]], mode: str
 ) -> None:
     messages, stored, made = history
-    items = build(messages, stored, frozenset({"text"}), HistoryPolicy(persist_reasoning=mode)).items
+    items = build(messages, stored, TEXT, HistoryPolicy(persist_reasoning=mode), records=HistoryText()).items
     assert items[0] == MessageItem(Role.USER, (TextPart("Weather?"),))
     assert items[-1] == MessageItem(Role.USER, (TextPart("Thanks"),))
 
