@@ -21,7 +21,7 @@ from openrouter_pipe.domain.conversation import Conversation
 from openrouter_pipe.domain.policies import TurnPolicies
 from openrouter_pipe.domain.tools.orchestration import ToolOrchestrator
 from openrouter_pipe.ports.artifacts import ArtifactStore
-from openrouter_pipe.ports.catalog import CatalogSource
+from openrouter_pipe.ports.catalog import CatalogMemory, CatalogSource
 from openrouter_pipe.ports.files import RemoteFetcher
 from openrouter_pipe.ports.items import ItemCodec
 from openrouter_pipe.ports.provider import ResponsesProvider
@@ -35,6 +35,7 @@ class CoreContainer(containers.DeclarativeContainer):
 
     provider: providers.Dependency[ResponsesProvider] = providers.Dependency()
     catalog_source: providers.Dependency[CatalogSource] = providers.Dependency()
+    catalog_memory: providers.Dependency[CatalogMemory | None] = providers.Dependency(default=providers.Object(None))
     store: providers.Dependency[ArtifactStore] = providers.Dependency()
     codec: providers.Dependency[ItemCodec] = providers.Dependency()
     clock: providers.Dependency[Clock] = providers.Dependency()
@@ -47,7 +48,7 @@ class CoreContainer(containers.DeclarativeContainer):
 
     admission = providers.Singleton(Admission)
     breakers = providers.Singleton(Breakers, clock)
-    catalog = providers.Singleton(CatalogService, catalog_source, clock)
+    catalog = providers.Singleton(CatalogService, catalog_source, clock, catalog_memory)
     tools = providers.Singleton(ToolOrchestrator, clock, breakers)
     conversation = providers.Singleton(
         Conversation,

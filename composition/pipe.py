@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
 from typing import Any, Final, Protocol, cast, runtime_checkable
 
 import httpx
 from dependency_injector import containers, providers
 
+from openrouter_pipe.adapters.filesystem.catalogue import CatalogueFile
 from openrouter_pipe.adapters.filesystem.writer import ArchiveWriter
 from openrouter_pipe.adapters.observability.chat import LoggedChat
 from openrouter_pipe.adapters.observability.console import PipeLogging
@@ -34,7 +37,7 @@ from openrouter_pipe.composition.gauges import Gauges
 from openrouter_pipe.composition.metrics import make_metrics
 from openrouter_pipe.composition.model_sync import host_of, latest_policy
 from openrouter_pipe.composition.policies import log_redaction
-from openrouter_pipe.composition.redis import RedisPolicies, Sharing, artifact_store, cost_sink
+from openrouter_pipe.composition.redis import RedisPolicies, Sharing, artifact_store, cost_sink, write_behind
 from openrouter_pipe.composition.served import LatestSettings, ServedChat
 from openrouter_pipe.composition.session_logs import LogRetention, archiving
 from openrouter_pipe.composition.supervisor import Supervisor, Worker
@@ -57,6 +60,12 @@ _PACKAGE: Final = __name__.removesuffix(".composition.pipe")
 """Name of the package's logger: the bundle loads everything under a private name."""
 
 
+def cache_folder(environment: Mapping[str, str]) -> Path | None:
+    """Where small things are kept between starts: below the host's data folder; None where none is known."""
+    data = environment.get("DATA_DIR") or getattr(sys.modules.get("open_webui.env"), "DATA_DIR", None)
+    return Path(str(data)) / "cache" / "openrouter_pipe" if data else None
+
+
 class PipeContainer(containers.DeclarativeContainer):
     """One of each service per pipe. Override ``transport_factory`` or ``store`` before first use to change the outside."""
 
@@ -73,6 +82,7 @@ class PipeContainer(containers.DeclarativeContainer):
     provider = providers.Singleton(RecordedProvider, providers.Singleton(OpenRouterProvider, clients))
     latest = providers.Singleton(LatestSettings, pipe_id)
     sharing = providers.Singleton(Sharing, environment, pipe_id, latest)
+    catalog_memory = providers.Singleton(CatalogueFile, providers.Callable(cache_folder, environment))
     catalog_source = providers.Singleton(Sharing.catalog, sharing, providers.Singleton(OpenRouterCatalog, clients))
     store: providers.Singleton[ArtifactStore] = providers.Singleton(artifact_store, environment, pipe_id, metrics)
     costs: providers.Singleton[CostSink | None] = providers.Singleton(cost_sink, environment, pipe_id)
@@ -83,6 +93,7 @@ class PipeContainer(containers.DeclarativeContainer):
         CoreContainer,
         provider=provider,
         catalog_source=catalog_source,
+        catalog_memory=catalog_memory,
         store=store,
         codec=codec,
         clock=clock,
@@ -109,6 +120,7 @@ class PipeContainer(containers.DeclarativeContainer):
         clock,
         providers.Factory(Worker, "the clean-up of artifacts", housekeeping.provided.run),
         providers.Factory(Worker, "the gauges", gauges.provided.run),
+        providers.Factory(Worker, "the write-behind queue", providers.Callable(write_behind, store)),
         providers.Factory(Worker, "the writing of session logs", session_logs.provided.run),
         providers.Factory(Worker, "the clean-up of session logs", log_retention.provided.run),
         providers.Factory(Worker, "the host's records of models", model_sync.provided.run),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from attrs import frozen
@@ -74,3 +75,13 @@ class SharedCatalogSource(Protocol):
         Raises:
             ProviderError: as `CatalogSource.fetch`.
         """
+
+
+class CatalogMemory(Protocol):
+    """Keeps the last good catalogue across restarts (driven port). Neither method raises."""
+
+    async def load(self, connection: Connection) -> tuple[tuple[JsonObject, ...], float] | None:
+        """The entries last kept for this address and their age in seconds; None when there are none."""
+
+    async def save(self, connection: Connection, entries: Sequence[JsonObject]) -> None:
+        """Keep entries that were good."""

@@ -18,7 +18,7 @@ from attrs import frozen
 from openrouter_pipe.domain.catalog.cards import read_card
 from openrouter_pipe.domain.catalog.catalog import Catalog
 from openrouter_pipe.domain.redaction import Redactor
-from openrouter_pipe.ports.catalog import CatalogSource, ModelCard, SharedCatalogSource
+from openrouter_pipe.ports.catalog import CatalogMemory, CatalogSource, ModelCard, SharedCatalogSource
 from openrouter_pipe.ports.json import JsonObject
 from openrouter_pipe.ports.provider import Connection, FaultKind, ProviderError, ProviderFault
 from openrouter_pipe.ports.runtime import Clock
@@ -52,9 +52,10 @@ class _Origin:
 class CatalogService:
     """Owns the list and its refreshing; one per composition, shared by all turns."""
 
-    def __init__(self, source: CatalogSource, clock: Clock) -> None:
+    def __init__(self, source: CatalogSource, clock: Clock, memory: CatalogMemory | None = None) -> None:
         self._source = source
         self._clock = clock
+        self._memory = memory
         self._catalog: Catalog | None = None
         self._origin: _Origin | None = None
         self._fetched_at = 0.0
@@ -131,9 +132,11 @@ class CatalogService:
             if settled:
                 self._catalog, self._origin, self._fetched_at = catalog, origin, self._clock.monotonic() - age
                 self._fault, self._failed_origin, self._failures = None, None, 0
+                await self._remember(connection, entries)
         except ProviderError as error:
             self._failed(error.fault, origin, refresh_seconds)
             settled = True
+            await self._recall(connection, origin)
         except asyncio.CancelledError:
             settled = True
             raise
@@ -141,6 +144,20 @@ class CatalogService:
             if not settled:  # also when the source crashed, so that a fault of ours starts no storm of requests
                 fault = ProviderFault(FaultKind.MALFORMED, "the catalogue holds no readable model")
                 self._failed(fault, origin, refresh_seconds)
+
+    async def _remember(self, connection: Connection, entries: Sequence[JsonObject]) -> None:
+        if self._memory is not None:
+            await self._memory.save(connection, entries)
+
+    async def _recall(self, connection: Connection, origin: _Origin) -> None:
+        """A start without the provider: the list of the last time, stale as it is, until the next attempt succeeds."""
+        if self._catalog is not None or self._memory is None:
+            return
+        found = await self._memory.load(connection)
+        catalog = Catalog(await _cards(found[0])) if found is not None else _EMPTY
+        if found is not None and catalog.cards:
+            self._catalog, self._origin, self._fetched_at = catalog, origin, self._clock.monotonic() - found[1]
+            _log.warning("The catalogue of %.1f hours ago is used until a new one can be fetched", found[1] / 3600)
 
     async def _fetch(self, connection: Connection, refresh_seconds: float) -> tuple[tuple[JsonObject, ...], float]:
         if isinstance(self._source, SharedCatalogSource):
