@@ -116,7 +116,6 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 "http_version": b"HTTP/1.1",
                 "reason_phrase": (answer.reason or "").encode("latin-1", "replace"),
             },
-            request=request,
         )
 
     def _headers(self, request: httpx.Request) -> Iterator[tuple[bytes, bytes]]:

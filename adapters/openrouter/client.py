@@ -206,7 +206,7 @@ class Limits:
 
     def __init__(self, connection: Connection, url: httpx.URL, model: str) -> None:
         self._connection = connection
-        self._url = faults.bare_url(url)
+        self._address = url
         self._model = model
         self._loop = asyncio.get_running_loop()
         self.deadline: float | None = None
@@ -216,14 +216,12 @@ class Limits:
     @property
     def extensions(self) -> dict[str, Any]:
         """The limits that the transport keeps, as httpx hands them to it."""
-        connection = self._connection
-        timeout = httpx.Timeout(
-            connect=connection.connect_timeout,
-            read=connection.read_timeout,
-            write=connection.read_timeout,
-            pool=connection.connect_timeout,
-        )
-        return {"timeout": timeout.as_dict()}
+        connect, read = self._connection.connect_timeout, self._connection.read_timeout
+        return {"timeout": {"connect": connect, "read": read, "write": read, "pool": connect}}
+
+    @property
+    def _url(self) -> str:
+        return faults.bare_url(self._address)
 
     async def wait(self, awaitable: Awaitable[T]) -> T:
         """Await within the limits. Raises `ProviderError` in the place of everything that httpx raises."""

@@ -20,7 +20,7 @@ import httpx
 
 from openrouter_pipe.adapters.openrouter import chat, faults, responses
 from openrouter_pipe.adapters.openrouter.chat_reader import ChatReader
-from openrouter_pipe.adapters.openrouter.client import Body, ClosedEarlyError, HttpClients, Limits
+from openrouter_pipe.adapters.openrouter.client import Body, ClosedEarlyError, HttpClients, Lease, Limits
 from openrouter_pipe.adapters.openrouter.large_body import LargeBody, render
 from openrouter_pipe.adapters.openrouter.request import address, headers
 from openrouter_pipe.adapters.openrouter.responses_reader import ResponsesReader
@@ -75,24 +75,16 @@ class OpenRouterProvider:
 
     async def _answer(self, request: ProviderRequest, connection: Connection) -> AsyncGenerator[_Batch, None]:
         wire: ModuleType = chat if request.endpoint is Endpoint.CHAT_COMPLETIONS else responses
-        url = address(connection.base_url, wire.PATH)
-        sent_headers = headers(request, connection)
-        content = await _rendered(wire, request)
-        if isinstance(content, LargeBody):
-            sent_headers.append((b"Content-Length", b"%d" % content.length))
         lease = await self._clients.lease()
         answer: Body | None = None
         try:
-            limits = Limits(connection, url, request.model)
-            outgoing = lease.request("POST", url, sent_headers, content=content, extensions=limits.extensions)
-            response = await limits.wait(lease.send(outgoing))
-            answer = Body(response, limits)
-            context = faults.Context(now=self._now(), model=request.model, headers=response.headers)
-            if response.status_code >= 300:
+            status, received, answer = await _sent(lease, wire, request, connection)
+            context = faults.Context(now=self._now(), model=request.model, headers=received)
+            if status >= 300:
                 body, _ = await answer.read_bounded(_ERROR_BODY_BYTES)
-                raise ProviderError(faults.from_status(response.status_code, body, context))
+                raise ProviderError(faults.from_status(status, body, context))
             reader: _Reader = ChatReader(context) if wire is chat else ResponsesReader(context)
-            first, shape = await _peek(response, answer, context)
+            first, shape = await _peek(answer, context)
             if shape == "sse":
                 reads = _Reads(first, answer, reader, context)
                 while not reads.over:
@@ -105,7 +97,7 @@ class OpenRouterProvider:
             else:
                 body, _ = await answer.read_bounded(_ERROR_BODY_BYTES)
                 message = "the answer is neither a stream of events nor JSON"
-                raise ProviderError(faults.malformed(message, context, status=response.status_code, body=first + body))
+                raise ProviderError(faults.malformed(message, context, status=status, body=first + body))
             await answer.drain()
         finally:
             lease.release()
@@ -234,6 +226,21 @@ class _Reads:
         return batch
 
 
+async def _sent(
+    lease: Lease, wire: ModuleType, request: ProviderRequest, connection: Connection
+) -> tuple[int, httpx.Headers, Body]:
+    """Send the request and wait for the answer's headers. The request's body is not kept while the answer streams."""
+    url = address(connection.base_url, wire.PATH)
+    sent_headers = headers(request, connection)
+    content = await _rendered(wire, request)
+    if isinstance(content, LargeBody):
+        sent_headers.append((b"Content-Length", b"%d" % content.length))
+    limits = Limits(connection, url, request.model)
+    outgoing = lease.request("POST", url, sent_headers, content=content, extensions=limits.extensions)
+    response = await limits.wait(lease.send(outgoing))
+    return response.status_code, response.headers, Body(response, limits)
+
+
 async def _rendered(wire: ModuleType, asked: ProviderRequest) -> bytes | LargeBody:
     """The request's body. Attachments make it large: then a thread renders it, and it leaves as a stream."""
     try:
@@ -259,7 +266,7 @@ def _attached(asked: ProviderRequest) -> int:
     return size
 
 
-async def _peek(response: httpx.Response, answer: Body, context: faults.Context) -> tuple[bytes, str]:
+async def _peek(answer: Body, context: faults.Context) -> tuple[bytes, str]:
     """The first bytes that are not blank, and whether they begin a stream (sse), one object (json) or neither.
 
     What the server sends counts, not what was asked: a streamed request may be answered whole, with an error in a 200,
@@ -277,7 +284,7 @@ async def _peek(response: httpx.Response, answer: Body, context: faults.Context)
     start = first[:1]
     if start == b"{":
         return first, "json"
-    if "event-stream" in response.headers.get("content-type", ""):
+    if "event-stream" in context.headers.get("content-type", ""):
         return first, "sse"
     return first, "sse" if start in _SSE_STARTS else "other"
 
