@@ -21,7 +21,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from openrouter_pipe.adapters.openwebui.host import maybe_await
 from openrouter_pipe.adapters.openwebui.toolbox_calls import call_tool
@@ -41,6 +41,7 @@ from openrouter_pipe.ports.json import JsonValue
 from openrouter_pipe.ports.tools import ToolCall, ToolFile, ToolOutput, ToolSource, ToolSpec
 
 _LOG = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 _RUNS_ALL: Final = (None, "", "full")
 _READABLE_IMAGE: Final = re.compile(r"data:image/(?:png|jpe?g|webp|gif);base64,")
@@ -227,8 +228,7 @@ class HostToolbox:
                     user=self._helpers.user(self._user),
                 )
                 text, files, embeds = await maybe_await(made)
-                shown = tuple(embed for embed in embeds or () if isinstance(embed, str))
-                return Result(text if isinstance(text, str) else "", tuple(files or ()), shown)
+                return Result(text if isinstance(text, str) else "", _all(files, dict), _all(embeds, str))
             except Exception as error:  # noqa: BLE001 - the host's helper raises on results that it does not expect
                 _LOG.info("the host could not read the result of %s: %s", entry.spec.name, type(error).__name__)
         modern = process is not None
@@ -320,6 +320,10 @@ class HostToolbox:
         for key in ("info", "meta", "capabilities"):
             value = value.get(key) if isinstance(value, Mapping) else None
         return not isinstance(value, Mapping) or bool(value.get("citations", True))
+
+
+def _all(values: Any, kind: type[_T]) -> tuple[_T, ...]:
+    return tuple(value for value in values if isinstance(value, kind)) if isinstance(values, list | tuple) else ()
 
 
 def _failed(call: ToolCall, reason: str, text: str) -> ToolOutput:

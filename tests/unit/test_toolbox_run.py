@@ -537,6 +537,15 @@ async def process_result(
     return (tool_result if isinstance(tool_result, str) else json.dumps(tool_result)), [], []
 
 
+@pytest.mark.parametrize("files", [["x", 5, None, {"type": "image", "url": PNG}], ({"type": "image", "url": PNG},)])
+@pytest.mark.parametrize("embeds", [None, "<b>no list</b>", 5, [5]])
+async def test_odd_files_and_embeds_of_the_hosts_reader_cost_only_themselves(files, embeds):
+    helpers = HostHelpers(process_result=lambda **given: ("read", files, embeds))
+    output = await call(box(entry("t", Tool("raw")), helpers=helpers))
+    assert (output.text, output.ok, output.embeds) == ("read", True, ())
+    assert [file.url for file in output.files] == [PNG]
+
+
 class User:
     model_fields = ("id", "role")
 
