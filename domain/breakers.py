@@ -1,6 +1,6 @@
 """Breakers: repeated failures of one thing for one user make us stop trying for a while.
 
-One sliding window per key; the key's first part names the scope: ``('request', user)``, ``('tool', user, tool)``,
+One sliding window per key; the key's first part names the scope: ``('request', user)``, ``('tool', user, kind, tool)``,
 ``('store', user)``. What counts as a failure, and what is done while a breaker is open, is decided by the callers.
 
 Nothing is scheduled: a breaker closes because time passes or because of a success. Memory is bounded twice: a key keeps

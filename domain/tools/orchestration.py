@@ -39,7 +39,7 @@ from openrouter_pipe.domain.tools.schemas import Offer
 from openrouter_pipe.domain.tools.stopwatch import PERSON_LIMIT, Stopwatch
 from openrouter_pipe.ports.items import FunctionCallItem, TextPart
 from openrouter_pipe.ports.runtime import Clock
-from openrouter_pipe.ports.tools import Toolbox, ToolCall, ToolNotRunError, ToolOutput
+from openrouter_pipe.ports.tools import Toolbox, ToolCall, ToolNotRunError, ToolOutput, ToolSpec
 
 _T = TypeVar("_T")
 _S = TypeVar("_S")
@@ -185,8 +185,7 @@ class _Round:
         except ValueError as error:
             self._fail(call, "bad_arguments", str(error))
             return None
-        key = ("tool", self._user_id, spec.name)
-        if not self._breakers.allows(key, self._breaker):
+        if not self._breakers.allows(self._key(spec), self._breaker):
             self._fail(call, "breaker_open", f"{spec.name} failed repeatedly and is skipped for a while.")
             return None
         return Job(call, spec, arguments)
@@ -339,12 +338,14 @@ class _Round:
 
     def _finish(self, job: Job, output: ToolOutput, *, counts: bool = False) -> None:
         job.ended = True
-        key = ("tool", self._user_id, job.spec.name)
         if counts:
-            self._breakers.failure(key, self._breaker)
+            self._breakers.failure(self._key(job.spec), self._breaker)
         elif output.ok:
-            self._breakers.success(key)
+            self._breakers.success(self._key(job.spec))
         self._tell(CallFinished(job.call, output))
+
+    def _key(self, spec: ToolSpec) -> tuple[str, ...]:
+        return ("tool", self._user_id, spec.kind, spec.name)
 
     def _tell(self, progress: ToolProgress) -> None:
         self._quiet.restart()

@@ -395,6 +395,26 @@ async def test_a_failing_tool_trips_its_own_breaker_only() -> None:
     assert reason(await bench.run(call("a"), user="somebody else")) == "tool_error"
 
 
+class TwinToolbox(MemoryToolbox):
+    """Two tools of one name, of different kinds; the one behind MCP is down."""
+
+    async def run(self, call: ToolCall) -> ToolOutput:
+        if call.kind == "mcp":
+            raise RuntimeError("down")
+        return await super().run(call)
+
+
+async def test_tools_of_one_name_and_different_kinds_have_breakers_of_their_own() -> None:
+    bench = Bench()
+    bench.toolbox = TwinToolbox()
+    for kind in ("mcp", "local"):
+        bench.toolbox.add(ToolSpec("twin", "", {"type": "object", "properties": {}}, kind), _say)
+    for _ in range(5):
+        await bench.run(call("twin"))
+    assert reason(await bench.run(call("twin"))) == "breaker_open"
+    assert outputs(await bench.run(call("twin_2")))["call_1"].ok
+
+
 async def test_what_a_failing_tool_says_is_redacted() -> None:
     bench = Bench()
 
