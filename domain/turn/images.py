@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import logging
 from typing import Final
 
 import attrs
 
+from openrouter_pipe.domain.media import data_urls, kinds
+from openrouter_pipe.domain.media.policy import NotSentError
 from openrouter_pipe.domain.streaming.reducer import ImageReady
 from openrouter_pipe.ports.chat import ChatEvent, ImageProduced, ItemClosed
 from openrouter_pipe.ports.files import FileAccessError, FileBytes, FileStore
 
 _log = logging.getLogger(__name__)
 
+_MOST_BYTES: Final = 256 * 1024 * 1024  # the provider's answer is bounded before; this bounds what is decoded of it
 _THREAD_CHARS: Final = 64 * 1024
-_EXTENSIONS: Final = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/gif": "gif"}
+_STORED: Final = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"})
 
 
 async def keep_image(image: ImageReady, files: FileStore | None) -> tuple[ChatEvent, ...]:
     """Store the image and tell where it is.
 
-    Only raster types are stored: anything else in the host's own origin could run script.
+    Only raster types are stored, by their bytes and not by what is claimed: anything else in the host's own origin could
+    run script.
     """
     url = image.item.url or ""
-    stored = await _stored(url, files) if files is not None and url.startswith("data:") else None
+    stored = await _stored(url, files) if files is not None and data_urls.is_data_url(url) else None
     produced = ImageProduced(stored or url)
     if image.index is None:
         return (produced,)
@@ -34,20 +36,19 @@ async def keep_image(image: ImageReady, files: FileStore | None) -> tuple[ChatEv
 
 
 async def _stored(url: str, files: FileStore) -> str | None:
-    head, _, body = url[len("data:") :].partition(",")
-    kind, *flags = (word.strip().lower() for word in head.split(";"))
-    extension = _EXTENSIONS.get(kind)
-    if extension is None or "base64" not in flags:
-        _log.warning("a generated image of type %r cannot be stored and is passed on as sent", kind[:40])
-        return None
     try:
-        data = await asyncio.to_thread(_decode, body) if len(body) > _THREAD_CHARS else _decode(body)
-        saved = await files.save(FileBytes(data, kind, f"generated-image.{extension}"))
-    except (FileAccessError, binascii.Error, ValueError) as error:
-        _log.warning("a generated image could not be stored: %s", type(error).__name__)
+        content = await asyncio.to_thread(_read, url) if len(url) > _THREAD_CHARS else _read(url)
+        saved = await files.save(content)
+    except (FileAccessError, NotSentError) as error:
+        _log.warning("a generated image is passed on as sent, it could not be stored: %s", error)
         return None
     return saved.url
 
 
-def _decode(body: str) -> bytes:
-    return base64.b64decode(body, validate=True)
+def _read(url: str) -> FileBytes:
+    checked = data_urls.check(data_urls.parse(url, _MOST_BYTES))
+    media = kinds.sniff(checked.head)
+    if media is None or media.mime not in _STORED:
+        raise NotSentError("it is not a PNG, JPEG, WebP or GIF image")
+    name = f"generated-image{kinds.extension(media.mime)}"
+    return FileBytes(data_urls.decode(checked), media.mime, name)

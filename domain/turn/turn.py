@@ -113,7 +113,8 @@ class Turn:
             total_timeout=policies.connection.total_timeout,
             fallback=preparation.fallback_for(request, policies, prepared, ask, self._tail),
         )
-        return Round(services, self._reducer, attempts, ask, policies.connection, policies.streaming, request.files)
+        files = request.files if request.persistent else None  # other turns leave nothing behind
+        return Round(services, self._reducer, attempts, ask, policies.connection, policies.streaming, files)
 
     async def _account(self, round_: Round) -> None:
         """Add up what the round cost."""

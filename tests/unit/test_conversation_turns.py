@@ -109,6 +109,9 @@ class PlainCodec:
         self.items.append(item)
         return {"at": len(self.items) - 1}
 
+    def kind_of(self, item: object) -> str:
+        return type(item).__name__
+
     def decode(self, payload: dict) -> object:
         if "at" not in payload:
             raise ValueError("broken")
@@ -308,21 +311,33 @@ async def test_a_reason_nobody_knows_is_told_as_words_only(reason: str, told: st
 async def test_a_generated_image_is_stored_and_linked() -> None:
     picture = ImageItem("ig", "data:image/png;base64,iVBORw0KGgo=")
     files = MemoryFileStore()
-    house = House([ItemFinished(0, picture), finished(picture)], [ItemFinished(0, picture), finished()])
-    events = await house.hear(files=files)
+    script = [ItemFinished(0, picture), finished(picture)]
+    house = House(script, script, script)
+    events = await house.hear(files=files, persistent=True)
     (stored,) = files.files.values()
     assert stored.data.startswith(b"\x89PNG")
     (produced,) = of(events, ImageProduced)
     assert produced.url.startswith("/api/v1/files/")
     assert of(events, ItemClosed)[0].item.url == produced.url
-    assert of(await house.hear(), ImageProduced) == [ImageProduced(picture.url)]
+    assert of(await house.hear(persistent=True), ImageProduced) == [ImageProduced(picture.url)]
+    # A chat that is not kept leaves nothing behind.
+    assert of(await house.hear(files=files), ImageProduced) == [ImageProduced(picture.url)]
+    assert len(files.files) == 1
 
 
-@pytest.mark.parametrize("url", ["data:image/svg+xml;base64,PHN2Zz4=", "data:image/png;base64,%%%", "data:image/png,x"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "data:image/svg+xml;base64,PHN2Zz4=",
+        "data:image/png;base64,PHN2Zz4=",
+        "data:image/png;base64,%%%",
+        "data:image/png,x",
+    ],
+)
 async def test_an_image_that_cannot_be_stored_is_passed_on_as_sent(url: str) -> None:
     files = MemoryFileStore()
     house = House([ItemFinished(0, ImageItem("ig", url)), finished()])
-    assert of(await house.hear(files=files), ImageProduced) == [ImageProduced(url)]
+    assert of(await house.hear(files=files, persistent=True), ImageProduced) == [ImageProduced(url)]
     assert files.files == {}
 
 
