@@ -124,9 +124,7 @@ def _audio(block: dict[str, Any]) -> Part:
 
 def _file(block: dict[str, Any]) -> Part:
     source = block.get("file") or block.get("input_file") or block.get("file_url") or block
-    if isinstance(source, str):
-        return FilePart(_filename(block), url=source)
-    members = mapping(source)
+    members = {**block, "url": source, "file_url": None} if isinstance(source, str) else mapping(source)
     data, address = text(members.get("file_data")), _url(members.get("file_url")) or text(members.get("url"))
     if address.startswith("data:"):
         data, address = data or address, ""
