@@ -41,13 +41,16 @@ class Redactor:
     """Takes out secrets. Immutable, usable from any thread.
 
     ``secrets`` are taken out by value; ``all_emails`` takes out every e-mail address and not only those of identity
-    headers (for console logs; what the model or an archive reads keeps the addresses that people wrote).
+    headers (for console logs; what the model or an archive reads keeps the addresses that people wrote). ``own_only``
+    takes out what is the operator's alone (``secrets``, OpenRouter keys, encrypted settings) and leaves everything else as
+    it is: for text that must keep its meaning, such as the result of a tool.
     """
 
-    def __init__(self, secrets: Iterable[Secret] = (), *, all_emails: bool = False) -> None:
+    def __init__(self, secrets: Iterable[Secret] = (), *, all_emails: bool = False, own_only: bool = False) -> None:
         spellings = {form for secret in secrets for form in _spellings(secret.reveal())}
         self._spellings = sorted(spellings, key=len, reverse=True)
-        self._rules = (*_RULES, _EVERY_EMAIL) if all_emails else _RULES
+        self._own_only = own_only
+        self._rules = _OWN_RULES if own_only else (*_RULES, _EVERY_EMAIL) if all_emails else _RULES
 
     def text(self, text: str) -> str:
         """``text`` without secrets."""
@@ -77,7 +80,7 @@ class Redactor:
     def _member(self, key: str, value: JsonValue, depth: int) -> JsonValue:
         if value is None or isinstance(value, bool):
             return value
-        return REDACTED if _names_secret(key) else self._json(value, depth - 1)
+        return REDACTED if not self._own_only and _names_secret(key) else self._json(value, depth - 1)
 
 
 def _spellings(secret: str) -> set[str]:
@@ -91,8 +94,18 @@ def _spellings(secret: str) -> set[str]:
         octets = plain.encode("utf-8", "surrogatepass")
         in_url = {quote(octets, safe=""), quote_plus(octets), quote(octets)}
         in_url |= {re.sub("%[0-9A-F]{2}", lambda escape: escape[0].lower(), form) for form in in_url}
-        found |= {plain, repr(plain)[1:-1], base64.b64encode(octets).decode().rstrip("="), *escaped, *in_url}
+        found |= {plain, repr(plain)[1:-1], *_in_base64(octets), *escaped, *in_url}
     return found
+
+
+def _in_base64(octets: bytes) -> set[str]:
+    """The characters that stand for ``octets`` alone, wherever they begin within base64, in both alphabets."""
+    found = {base64.b64encode(octets).decode().rstrip("=")}
+    for offset, unsure in ((0, 0), (1, 2), (2, 3)):
+        coded = base64.b64encode(b"\0" * offset + octets).decode()
+        whole = (offset + len(octets)) * 8 // 6
+        found.add(coded[unsure:whole])
+    return found | {form.replace("+", "-").replace("/", "_") for form in found}
 
 
 _SECRET_KEYS: Final = frozenset({"cookie", "setcookie", "authorization", "proxyauthorization", "passwd", "pwd"})
@@ -168,14 +181,19 @@ _CREDENTIAL_NAMES: Final = (
     r"|access[_-]?key|(?:access|refresh|id|auth|session|bearer)[_-]?token"
 )
 _QUERY_NAMES: Final = r"key|token|sig|signature|secret|code|x-amz-signature|x-amz-credential|x-amz-security-token"
+_ESCAPED: Final = r"(?<=\\[nrtbf])|(?<=\\[xX][0-9A-Fa-f]{2})|(?<=%[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4})"
+_START: Final = rf"(?:(?<![A-Za-z0-9])|{_ESCAPED})"
+"""Where a word begins: also behind the escape of a line end, a blank or a sign, as JSON, Python and URLs write them."""
 _RUN: Final = r"[A-Za-z0-9+/_-]"
 _EMAIL: Final = r"(?<![\w.+%-])[\w.+%-]{1,128}+@[\w-]{1,63}+(?:\.[\w-]{1,63}+)+"
 
+_ENCRYPTED: Final = _Rule(("encrypted:",), re.compile(r"(encrypted:)[\w+/=-]{4,}+", re.IGNORECASE), rf"\1{REDACTED}")
+_OWN_RULES: Final = (_ENCRYPTED, _Rule(("sk-or-",), re.compile(_START + r"sk-or-[\w-]{6,}+", re.IGNORECASE), REDACTED))
 _RULES: Final = (
     _Rule(
         ("data:",),
         re.compile(
-            r"(?<![A-Za-z0-9])data:(?P<kind>[a-z0-9.+-]{1,64}+\\?/[a-z0-9.+-]{1,64}+)?"
+            _START + r"data:(?P<kind>[a-z0-9.+-]{1,64}+\\?/[a-z0-9.+-]{1,64}+)?"
             r"(?P<parameters>(?:;\s?[a-z0-9=._\"-]{1,64}+){0,4}+),(?P<body>(?:[^\s\"'<>()\[\]{}\\]|\\/)*+)",
             re.IGNORECASE,
         ),
@@ -202,6 +220,11 @@ _RULES: Final = (
         _assigned,
     ),
     _Rule(
+        ("api-key", "api_key"),
+        re.compile(rf"(?P<name>x-(?:[a-z]{{1,16}}-)?api[_-]key{_PAIRED})(?P<value>{_QUOTED})", re.IGNORECASE),
+        _assigned,
+    ),
+    _Rule(
         ("x-",),
         re.compile(
             rf"(?P<name>(?<![a-z0-9-])x-[a-z0-9-]{{0,60}}?(?:e-?mail|user-name){_PAIRED})"
@@ -212,15 +235,20 @@ _RULES: Final = (
     ),
     _Rule(
         ("bearer",),
-        re.compile(r"(?P<scheme>\bbearer\s{1,4}(?:token\s{1,4})?)(?P<token>[\w.~+/=-]{6,}+)", re.IGNORECASE),
+        re.compile(
+            rf"(?P<scheme>{_START}bearer(?:\s|%20|\+){{1,4}}(?:token(?:\s|%20|\+){{1,4}})?)(?P<token>[\w.~+/=-]{{6,}}+)",
+            re.IGNORECASE,
+        ),
         _bearer,
     ),
     _Rule(
         ("basic",),
-        re.compile(r"(?P<scheme>\bbasic\s{1,4})(?P<token>[A-Za-z0-9+/_-]{4,}+)={0,2}", re.IGNORECASE),
+        re.compile(
+            rf"(?P<scheme>{_START}basic(?:\s|%20|\+){{1,4}})(?P<token>[A-Za-z0-9+/_-]{{4,}}+)={{0,2}}", re.IGNORECASE
+        ),
         _basic,
     ),
-    _Rule(("encrypted:",), re.compile(r"(encrypted:)[\w+/=-]{4,}+", re.IGNORECASE), rf"\1{REDACTED}"),
+    _ENCRYPTED,
     _Rule(("://",), re.compile(r"(://)[^\s/?#\"'<>\\]{1,1024}@"), rf"\1{REDACTED}@"),
     _Rule(
         ("=",),
@@ -228,18 +256,38 @@ _RULES: Final = (
         rf"\g<name>{REDACTED}",
     ),
     # Providers mask keys in their messages (sk-or-v1-abc...789); both ends go.
-    _Rule(("sk-",), re.compile(r"(?<![A-Za-z0-9])sk-[\w-]{6,}+(?:[.*…]{2,20}\w{0,16})?", re.IGNORECASE), REDACTED),
-    _Rule(("aiza",), re.compile(r"(?<![A-Za-z0-9])AIza[\w-]{20,}+"), REDACTED),
+    _Rule(("sk-",), re.compile(_START + r"sk-[\w-]{6,}+(?:[.*…]{2,20}\w{0,16})?", re.IGNORECASE), REDACTED),
+    _Rule(("aiza",), re.compile(_START + r"AIza[\w-]{20,}+"), REDACTED),
     _Rule(
-        ("gsk_", "hf_", "ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "xai-", "pplx-", "r8_", "xox", "akia", "key-"),
+        (
+            "gsk_",
+            "hf_",
+            "ghp_",
+            "gho_",
+            "ghs_",
+            "github_pat_",
+            "glpat-",
+            "xai-",
+            "pplx-",
+            "r8_",
+            "xox",
+            "akia",
+            "asia",
+            "key-",
+            "ya29.",
+            "k_live_",
+            "k_test_",
+        ),
         re.compile(
-            r"(?<![A-Za-z0-9])(?:(?:gsk_|hf_|gh[pos]_|github_pat_|glpat-|xai-|pplx-|r8_|key-)[\w-]{16,}+"
-            r"|xox[abprs]-[\w-]{10,}+|AKIA[A-Z0-9]{16})"
+            _START
+            + r"(?:(?:gsk_|hf_|gh[pos]_|github_pat_|glpat-|xai-|pplx-|r8_|key-|ya29\.|[sr]k_(?:live|test)_)[\w-]{16,}+"
+            r"|xox[abprs]-[\w-]{10,}+|A[KS]IA[A-Z0-9]{16})"
         ),
         REDACTED,
     ),
-    _Rule(("eyj",), re.compile(r"(?<![\w-])eyJ[\w-]{8,}+\.[\w-]{8,}+(?:\.[\w-]*+)?"), REDACTED),
-    _Rule(("user_",), re.compile(r"(?<![A-Za-z0-9])user_[A-Za-z0-9]{20,64}+"), "[account]"),
+    # Behind a character of its own run it does not begin: the run would be read once for each beginning in it.
+    _Rule(("eyj",), re.compile(rf"(?:(?<![\w-])|{_ESCAPED})" + r"eyJ[\w-]{8,}+\.[\w-]{8,}+(?:\.[\w-]*+)?"), REDACTED),
+    _Rule(("user_",), re.compile(_START + r"user_[A-Za-z0-9]{20,64}+"), "[account]"),
     # Wrapped base64 first: lines of 60 to 80 characters; then runs without a break.
     _Rule(
         ("\n", "\\n"),
