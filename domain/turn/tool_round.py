@@ -68,7 +68,8 @@ class ToolRound:
             item = _item(self._outputs[call.call_id], self._inputs)
             size = _tokens(item)
             if tokens_left is not None and size > tokens_left:
-                item = _stub(call, item, tokens_left)
+                stub = _stub(call, item, tokens_left)
+                item = stub if _tokens(stub) < size else item
                 size = _tokens(item)
             tokens_left = None if tokens_left is None else max(0, tokens_left - size)
             items.append(item)
