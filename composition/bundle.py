@@ -1,8 +1,9 @@
 """Writes the bundle: one function file with every module that the pipe needs, for hosts without the package.
 
-The file is the loader's source, the modules as one compressed text, and one line that makes class ``Pipe``. Same sources,
-same bytes. Open WebUI replaces four pieces of text in whatever it loads; the writer refuses to produce a file that holds one
-of them, or a module that the loader could not load under its private name.
+The file is the loader's source, the modules in two compressed parts (what loading the function takes, and the rest), and
+one line that makes class ``Pipe``. Same sources, same bytes. Open WebUI replaces four pieces of text in whatever it loads;
+the writer refuses to produce a file that holds one of them, or a module that the loader could not load under its private
+name.
 
 Usage: python -m openrouter_pipe.composition.bundle [--output dist/openrouter_pipe.py]
 """
@@ -19,7 +20,7 @@ import lzma
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Final
@@ -28,11 +29,15 @@ from openrouter_pipe.composition import bundle_entry, bundle_loader
 
 PACKAGE: Final = "openrouter_pipe"
 ENTRY: Final = "composition.bundle_entry"
+FIRST: Final = (ENTRY, "adapters.openwebui")
+"""What the host's loading of the function imports."""
 REWRITTEN: Final = tuple(f"from {word}" for word in ("utils", "apps", "main", "config"))
 """What Open WebUI replaces wherever it stands."""
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
 _WIDTH: Final = 116
+_SLACK: Final = 4096
+"""Room for the digits that an index grows by when it is moved; blanks, which compress to nothing."""
 _FILTERS: Final = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME}]
 
 
@@ -93,8 +98,10 @@ def _locate(root: Path, name: str) -> tuple[Path | None, str]:
     return None, name
 
 
-def _imports(root: Path, source: str, key: str) -> Iterator[str]:
-    for node in ast.walk(ast.parse(source, key)):
+def _imports(root: Path, source: str, key: str, *, at_once: bool = False) -> Iterator[str]:
+    """The modules of ours that a module imports; with ``at_once`` only those that loading it loads."""
+    tree = ast.parse(source, key)
+    for node in tree.body if at_once else ast.walk(tree):
         if isinstance(node, ast.Import) and any(alias.name.partition(".")[0] == PACKAGE for alias in node.names):
             raise BundleError(f"{key}, line {node.lineno}: write `from {PACKAGE}... import ...` instead of `import`")
         if not isinstance(node, ast.ImportFrom):
@@ -108,6 +115,21 @@ def _imports(root: Path, source: str, key: str) -> Iterator[str]:
             yield from (submodule for submodule in submodules if _locate(root, submodule)[0])
 
 
+def first(modules: Mapping[str, str]) -> frozenset[str]:
+    """The keys of the modules that are loaded with the function. A guess costs time only: the other part is there, too."""
+    found: set[str] = set()
+    waiting = list(FIRST)
+    while waiting:
+        name = waiting.pop()
+        key = name if name in modules else f"{name}."
+        if key in modules and key not in found:
+            found.add(key)
+            waiting.extend(_imports(_ROOT, modules[key], key, at_once=True))
+            if "." in name:
+                waiting.append(name.rpartition(".")[0])
+    return frozenset(found)
+
+
 def render(modules: Mapping[str, str]) -> str:
     """The text of the function file."""
     loader = inspect.getsource(bundle_loader)
@@ -117,15 +139,40 @@ def render(modules: Mapping[str, str]) -> str:
         f"{root}.{key}".strip("."): (key.endswith("."), renamed(source, root, key)) for key, source in modules.items()
     }
     table[root] = (True, f'"""openrouter-pipe {_version()}, unpacked from a bundle."""\n')
-    text = json.dumps(dict(sorted(table.items())), ensure_ascii=False)
-    packed = base64.b85encode(lzma.compress(text.encode(), lzma.FORMAT_XZ, filters=_FILTERS)).decode()
-    body = "\n".join(f"    {packed[start : start + _WIDTH]!r}," for start in range(0, len(packed), _WIDTH))
+    at_once = {f"{root}.{key}".strip(".") for key in first(modules)} | {root}
+    parts = ",\n".join(f"(\n{_packed(part)}\n)" for part in _parts(table, at_once))
     content = (
         f"{_front_matter()}\n{_without_docstring(loader)}\n\n"
-        f"Pipe = load_bundle({root!r}, {ENTRY!r}, (\n{body}\n)).pipe_class(__name__)\n"
+        f"Pipe = load_bundle({root!r}, {ENTRY!r}, (\n{parts},\n)).pipe_class(__name__)\n"
     )
     _check(content, table)
     return content
+
+
+def _parts(table: Mapping[str, tuple[bool, str]], at_once: Container[str]) -> list[bytes]:
+    """The two parts; see `BundleLoader` for their form."""
+    bodies = [bytearray(), bytearray()]
+    places: dict[str, tuple[bool, int, int, int]] = {}
+    for name, (is_package, source) in sorted(table.items()):
+        number = 0 if name in at_once else 1
+        start = len(bodies[number])
+        bodies[number] += source.encode()
+        places[name] = (is_package, number, start, len(bodies[number]))
+    # The index stands before the sources of the first part, whose places it therefore moves: by a fixed width.
+    width = len(json.dumps(places)) + _SLACK
+    moved = {
+        name: (is_package, number, start + (0 if number else width), end + (0 if number else width))
+        for name, (is_package, number, start, end) in places.items()
+    }
+    head = json.dumps(moved).encode().ljust(width - 1) + b"\n"
+    if len(head) != width:
+        raise BundleError("the index of the modules has no room; raise _SLACK")
+    return [head + bodies[0], bytes(bodies[1])]
+
+
+def _packed(part: bytes) -> str:
+    packed = base64.b64encode(lzma.compress(part, lzma.FORMAT_XZ, filters=_FILTERS)).decode()
+    return "\n".join(f"    {packed[start : start + _WIDTH]!r}," for start in range(0, len(packed), _WIDTH))
 
 
 def renamed(source: str, root: str, key: str) -> str:

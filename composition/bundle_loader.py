@@ -1,7 +1,8 @@
 """The few lines that unpack a bundle; their source is copied to the top of the bundle, so they import nothing of ours.
 
 Modules live under a private name that carries a hash of their content: two pipes of one version share them, two versions
-live side by side. Sources are kept packed until a module, or a traceback, asks for them.
+live side by side. There are two parts, what the host needs to load the function and what the first request needs; each is
+unpacked when a module of it, or a traceback, first asks. Sources stay bytes: as text, one emoji would make four of each.
 """
 
 from __future__ import annotations
@@ -19,12 +20,17 @@ from types import CodeType, ModuleType
 
 
 class BundleLoader(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
-    """Finds and loads the modules of one bundle, under ``root`` and nowhere else."""
+    """Finds and loads the modules of one bundle, under ``root`` and nowhere else.
 
-    def __init__(self, root: str, packed: Sequence[str]) -> None:
+    The first part begins with a line of JSON: for each module whether it is a package, its part, and where in it the source
+    begins and ends.
+    """
+
+    def __init__(self, root: str, parts: Sequence[Sequence[str]]) -> None:
         self.root = root
-        self._packed = packed
-        self._sources: dict[str, tuple[bool, str]] = {}
+        self._parts = dict(enumerate(parts))
+        self._unpacked: dict[int, bytes] = {}
+        self._index: dict[str, tuple[bool, int, int, int]] = {}
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -48,21 +54,32 @@ class BundleLoader(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 
     def get_source(self, fullname: str) -> str:
         """The text of a module; `linecache` and `inspect` ask for it."""
-        return self._modules()[fullname][1]
+        return self._source(fullname).decode()
 
     def get_code(self, fullname: str) -> CodeType:
         """The compiled module, free of the future flags of whoever executed the bundle."""
-        return compile(self.get_source(fullname), self.get_filename(fullname), "exec", dont_inherit=True)
+        return compile(self._source(fullname), self.get_filename(fullname), "exec", dont_inherit=True)
 
-    def _modules(self) -> dict[str, tuple[bool, str]]:
-        if not self._sources:
-            text = lzma.decompress(base64.b85decode("".join(self._packed))).decode()
-            self._sources, self._packed = json.loads(text), ()
-        return self._sources
+    def _source(self, fullname: str) -> bytes:
+        _, part, start, end = self._modules()[fullname]
+        return self._part(part)[start:end]
+
+    def _modules(self) -> dict[str, tuple[bool, int, int, int]]:
+        if not self._index:
+            self._index = json.loads(self._part(0).partition(b"\n")[0])
+        return self._index
+
+    def _part(self, number: int) -> bytes:
+        # Two threads may both unpack. Packed is let go last, so that neither ever finds nothing.
+        packed = self._parts[number]
+        if packed:
+            self._unpacked[number] = lzma.decompress(base64.b64decode("".join(packed)))
+            self._parts[number] = ()
+        return self._unpacked[number]
 
 
-def load_bundle(root: str, entry: str, packed: Sequence[str]) -> ModuleType:
+def load_bundle(root: str, entry: str, parts: Sequence[Sequence[str]]) -> ModuleType:
     """The entry module of a bundle, loaded once per process however often the bundle is."""
     if not any(getattr(finder, "root", None) == root for finder in sys.meta_path):
-        sys.meta_path.insert(0, BundleLoader(root, packed))
+        sys.meta_path.insert(0, BundleLoader(root, parts))
     return importlib.import_module(f"{root}.{entry}")

@@ -27,7 +27,8 @@ from bench_streams import SCENARIOS, STAMP, STAMPED, answer
 FUNCTION_ID = "openrouter"
 # What an Open WebUI process has loaded before any function is, as far as it is installed here.
 HOST_LIBRARIES = (
-    "aiohttp", "anyio", "attrs", "cryptography.fernet", "httpx", "h2", "orjson", "pydantic", "redis.asyncio", "rich",
+    "aiohttp", "anyio", "attrs", "cryptography.fernet", "httpx", "h2", "orjson", "pydantic.main", "pydantic.types",
+    "pydantic.functional_validators", "redis.asyncio", "rich",
     "sqlalchemy", "sqlalchemy.ext.asyncio", "starlette.responses", "uvicorn", "requests", "PIL",
 )  # fmt: skip
 
