@@ -201,3 +201,6 @@ class ItemCodec(Protocol):
 
     def encode(self, item: InputItem) -> JsonObject:
         """The provider's JSON for the item; equals ``item.payload`` wherever that is present."""
+
+    def kind_of(self, item: InputItem) -> str:
+        """The provider's name for this kind of item, under which stores file it."""

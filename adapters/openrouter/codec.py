@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from openrouter_pipe.adapters.openrouter.decoding import input_item
 from openrouter_pipe.adapters.openrouter.encoding import stored_form
-from openrouter_pipe.ports.items import InputItem
+from openrouter_pipe.ports.items import (
+    FunctionCallItem,
+    FunctionOutputItem,
+    ImageItem,
+    InputItem,
+    MessageItem,
+    OpaqueItem,
+    ReasoningItem,
+    ServerToolItem,
+)
 from openrouter_pipe.ports.json import JsonObject
 
 
@@ -22,3 +31,19 @@ class OpenRouterItemCodec:
     def encode(self, item: InputItem) -> JsonObject:
         """The item's JSON; equals ``item.payload`` wherever that is present."""
         return stored_form(item)
+
+    def kind_of(self, item: InputItem) -> str:
+        """See `ItemCodec.kind_of`."""
+        match item:
+            case MessageItem():
+                return "message"
+            case ReasoningItem():
+                return "reasoning"
+            case FunctionCallItem():
+                return "function_call"
+            case FunctionOutputItem():
+                return "function_call_output"
+            case ImageItem():
+                return "image_generation_call"
+            case ServerToolItem(kind=kind) | OpaqueItem(kind=kind):
+                return kind

@@ -15,16 +15,7 @@ from openrouter_pipe.domain.policies import TurnPolicies
 from openrouter_pipe.domain.turn.services import Services
 from openrouter_pipe.ports.artifacts import Artifact, ArtifactStore, ArtifactStoreError, CachedReads
 from openrouter_pipe.ports.chat import ChatRequest
-from openrouter_pipe.ports.items import (
-    FunctionCallItem,
-    FunctionOutputItem,
-    ImageItem,
-    InputItem,
-    MessageItem,
-    OpaqueItem,
-    ReasoningItem,
-    ServerToolItem,
-)
+from openrouter_pipe.ports.items import InputItem
 
 _log = logging.getLogger(__name__)
 
@@ -121,7 +112,7 @@ class Memory:
             chat_id=self._identity.chat_id,
             message_id=self._identity.message_id,
             model_id=model_id,
-            item_type=_type_of(item),
+            item_type=self._services.codec.kind_of(item),
             payload=self._services.codec.encode(item),
             created_at=self._services.clock.now(),
         )
@@ -138,19 +129,3 @@ class Memory:
         self._services.breakers.failure(self._key, self._policies.breaker)
         self._services.metrics.count("artifact_store_failures")
         _log.warning("artifacts could not be %s: %s", what, error)
-
-
-def _type_of(item: InputItem) -> str:
-    match item:
-        case MessageItem():
-            return "message"
-        case ReasoningItem():
-            return "reasoning"
-        case FunctionCallItem():
-            return "function_call"
-        case FunctionOutputItem():
-            return "function_call_output"
-        case ImageItem():
-            return "image_generation_call"
-        case ServerToolItem(kind=kind) | OpaqueItem(kind=kind):
-            return kind

@@ -19,6 +19,7 @@ from openrouter_pipe.adapters.memory.runtime import CountingIds, ManualClock, St
 from openrouter_pipe.adapters.memory.telemetry import MemoryCostSink, MemoryMetrics
 from openrouter_pipe.adapters.memory.tools import MemoryToolbox
 from openrouter_pipe.adapters.memory.web import MemoryFetcher
+from openrouter_pipe.adapters.openrouter import OpenRouterItemCodec
 from openrouter_pipe.domain.admission import Admission, AdmissionPolicy
 from openrouter_pipe.domain.breakers import BreakerPolicy, Breakers
 from openrouter_pipe.domain.catalog.routing import EndpointPolicy
@@ -110,7 +111,7 @@ class PlainCodec:
         return {"at": len(self.items) - 1}
 
     def kind_of(self, item: object) -> str:
-        return type(item).__name__
+        return OpenRouterItemCodec().kind_of(item)
 
     def decode(self, payload: dict) -> object:
         if "at" not in payload:

@@ -62,6 +62,9 @@ class Codec:
     def encode(self, item: InputItem) -> JsonObject:
         return {}
 
+    def kind_of(self, item: InputItem) -> str:
+        return "reasoning"
+
 
 def artifact(one: str) -> Artifact:
     return Artifact(one, "c1", "m1", "a/b", "reasoning", {})
