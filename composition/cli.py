@@ -24,6 +24,17 @@ Settings go by the names of the valves: --set REASONING_EFFORT=high, or the envi
 """
 
 
+_SYNC: Final = """\
+Shows what the pipe would write into Open WebUI's records of models, and writes it.
+
+  openrouter-pipe sync --dry-run     a table of what would change; writes nothing
+  openrouter-pipe sync               writes it
+
+The pipe does this by itself in the running server. Run it with the Python of Open WebUI, in its environment (DATA_DIR,
+DATABASE_URL, WEBUI_SECRET_KEY): settings are the pipe's valves as stored there.
+"""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console script; returns the exit status."""
     parser = _parser()
@@ -45,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_valves(commands.add_parser("valves", help="print, write or check the table of settings"))
     _add_costs(commands.add_parser("costs", help="add up the costs that the pipe exports to Redis"))
     _add_metrics(commands.add_parser("metrics", help="serve the workers' metrics on the loopback interface"))
+    _add_sync(
+        commands.add_parser("sync", help="show or write what the pipe would write into Open WebUI's model records")
+    )
     _add_logs(commands.add_parser("logs", help="find, read, check and remove session logs"))
     _add_rotate_key(commands.add_parser("rotate-key", help="encrypt stored artifacts anew with the present key"))
     return parser
@@ -115,6 +129,14 @@ def _add_metrics(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dir", type=Path, help="the workers' folder (default: OPENROUTER_PIPE_METRICS_DIR)")
     parser.add_argument("--port", type=int, default=9464, help="port, 0 for any free one (default: %(default)s)")
     parser.set_defaults(command=_metrics)
+
+
+def _add_sync(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = _SYNC
+    parser.add_argument("--dry-run", action="store_true", help="print the plan, write nothing")
+    parser.add_argument("--pipe-id", default="openrouter", help="the function's id in the host (default: %(default)s)")
+    parser.set_defaults(command=_sync)
 
 
 def _add_logs(parser: argparse.ArgumentParser) -> None:
@@ -271,6 +293,14 @@ def _metrics(options: argparse.Namespace) -> int:
         _complain(f"--dir is missing, and {FOLDER_VARIABLE} is not set")
         return 2
     return serve(folder, options.port)
+
+
+def _sync(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from openrouter_pipe.composition.sync_command import run_sync
+
+    return run_sync(options.pipe_id, Console(), dry_run=options.dry_run)
 
 
 def _logs(options: argparse.Namespace) -> int:

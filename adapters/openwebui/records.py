@@ -174,6 +174,15 @@ def _module(name: str) -> Any:
         raise HostModelError("there is no host in this process") from error
 
 
+async def stored_valves(function_id: str) -> dict[str, Any]:
+    """The valves that the host holds for a function. Raises `HostModelError`, also when there is no such function."""
+    async with _edge("the host's functions could not be read"):
+        table = _module("models.functions").Functions
+        if await _call(table.get_function_by_id, function_id) is None:
+            raise HostModelError(f"the host has no function {function_id!r}; name the pipe's with --pipe-id")
+        return dict(await _call(table.get_function_valves_by_id, function_id) or {})
+
+
 def is_running() -> bool:
     """Whether a host runs in this process; nothing is imported to find out."""
     return "open_webui.main" in sys.modules and "open_webui.models.models" in sys.modules

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -135,3 +137,36 @@ def test_somebody_elses_function_of_that_name_is_left_alone(fresh: WebUIHost, ba
     eventually(lambda: any(one["id"] == f"{SEARCH}_2" for one in fresh.get("/api/v1/functions/")))
     assert fresh.get(f"/api/v1/functions/id/{SEARCH}")["content"] == theirs
     eventually(lambda: (now := record(fresh, ECHO)) and now["meta"].get("filterIds") == [f"{SEARCH}_2"])
+
+
+def test_the_plan_on_the_command_line(fresh: WebUIHost, base_valves: dict[str, Any]) -> None:
+    set_valves(fresh, base_valves, **OFF)
+    before = tables(fresh)
+    chosen = {"MODEL_ID": "sim/echo,openai/gpt-5-mini", "UPDATE_MODEL_CAPABILITIES": True}
+    fresh.set_valves(
+        FUNCTION_ID, {**base_valves, **OFF, **chosen}
+    )  # the server's own worker learns of it at the next call
+    python = venvs.venv_python(venvs.venv_path(fresh.version))
+    program = [str(python), "-c", "import sys; from openrouter_pipe.composition.cli import main; sys.exit(main())"]
+    environment = {
+        **os.environ,
+        "DATA_DIR": str(fresh.data_dir),
+        "PYTHONPATH": str(venvs.ROOT / ".typing"),
+        "WEBUI_SECRET_KEY": "end-to-end-secret",
+        "OFFLINE_MODE": "true",
+        "COLUMNS": "200",
+    }
+    shown = subprocess.run(
+        [*program, "sync", "--dry-run"],
+        env=environment,
+        cwd=fresh.data_dir,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert shown.returncode == 0, shown.stderr[-2000:]
+    assert model_id("openai/gpt-5-mini") in shown.stdout
+    assert "new" in shown.stdout
+    assert "2 models are on offer" in shown.stdout
+    assert webui_setup.SIMULATOR_KEY not in shown.stdout + shown.stderr
+    assert tables(fresh) == before
