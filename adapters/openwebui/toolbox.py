@@ -113,6 +113,7 @@ class HostToolbox:
         user: Any,
         helpers: HostHelpers | None,
     ) -> HostToolbox | None:
+        metadata = {} if metadata is None else metadata
         if not isinstance(metadata, Mapping) or not isinstance(body, Mapping) or not offers_tools(metadata):
             return None
         in_chat = bool(metadata.get("chat_id") and metadata.get("message_id"))

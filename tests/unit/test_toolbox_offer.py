@@ -143,6 +143,11 @@ def test_tools_are_offered_where_no_mode_is_given_and_run_where_they_are_offered
     assert names(found) == [("local", "py")]
 
 
+def test_tools_without_any_metadata_are_offered():
+    found = HostToolbox.from_call(local("py"), None, {"messages": []}, None, helpers=HostHelpers())
+    assert names(found) == [("local", "py")]
+
+
 def test_direct_servers_that_nobody_resolved_are_read_from_the_metadata():
     """Neither host leaves them so in native mode; whoever calls a pipe by itself may."""
     servers = [{"url": "http://tools", "openapi": {}, "system_prompt": "x", "specs": [spec("browse"), spec("py"), 5]}]
