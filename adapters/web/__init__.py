@@ -4,5 +4,6 @@ Here: connections that go only where the policy of `ports.files` allows. Not her
 """
 
 from openrouter_pipe.adapters.web.fetcher import GuardedFetcher
+from openrouter_pipe.adapters.web.icons import IconPlace, WebIcons
 
-__all__ = ["GuardedFetcher"]
+__all__ = ["GuardedFetcher", "IconPlace", "WebIcons"]

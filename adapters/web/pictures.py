@@ -1,0 +1,103 @@
+"""Small pictures from bytes that nobody vouches for: to PNG, off the event loop, without unfolding a bomb.
+
+Pillow does the work where it is installed, which it is beside every Open WebUI; without it only PNG files pass, as they are. SVG
+needs a renderer that loads nothing by itself; the hosts have none, so there are no pictures of SVG files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import importlib
+import importlib.util
+import io
+import struct
+import threading
+import zlib
+from typing import Any, Final
+
+from openrouter_pipe.ports.files import FileAccessError
+
+MAX_INPUT_BYTES: Final = 5 * 1024 * 1024
+MAX_OUTPUT_BYTES: Final = 2 * 1024 * 1024
+MAX_PIXELS: Final = 2048 * 2048
+EDGE: Final = 256
+"""Width and height of a picture at the most; icons are shown at a tenth of it."""
+
+_PNG: Final = b"\x89PNG\r\n\x1a\n"
+_FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF")
+_BROKEN: Final = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    struct.error,
+    zlib.error,
+)
+"""What Pillow raises for broken files, by format and version."""
+
+_AT_ONCE: Final = threading.BoundedSemaphore(2)
+
+
+async def png_data_url(data: bytes) -> str:
+    """A PNG data URL of a PNG, JPEG, WebP or GIF picture (its first image), at most `EDGE` pixels wide and high.
+
+    Raises:
+        FileAccessError: no picture of these kinds, too large, or broken.
+    """
+    return await asyncio.to_thread(_converted, data)
+
+
+def _converted(data: bytes) -> str:
+    if len(data) > MAX_INPUT_BYTES:
+        raise FileAccessError("the picture is too large")
+    if not _is_raster(data):
+        raise FileAccessError("the file is not a PNG, JPEG, WebP or GIF picture")
+    with _AT_ONCE:
+        png = _drawn(data) if _has_pillow() else _as_it_is(data)
+    if len(png) > MAX_OUTPUT_BYTES:
+        raise FileAccessError("the picture is too large")
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+
+
+def _is_raster(data: bytes) -> bool:
+    riff = data[:4] == b"RIFF" and data[8:12] == b"WEBP"
+    return riff or data.startswith((_PNG, b"\xff\xd8\xff", b"GIF87a", b"GIF89a"))
+
+
+def _has_pillow() -> bool:
+    return importlib.util.find_spec("PIL") is not None
+
+
+def _drawn(data: bytes) -> bytes:
+    """Read anew and written anew: nothing but pixels goes on."""
+    pillow: Any = importlib.import_module("PIL.Image")
+    drawn = io.BytesIO()
+    try:
+        with pillow.open(io.BytesIO(data), formats=_FORMATS) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise FileAccessError("the picture is too large")
+            picture.draft(None, (EDGE, EDGE))
+            picture.load()
+            small = picture.convert("RGBA")
+            small.thumbnail((EDGE, EDGE))
+            small.info.clear()
+            small.save(drawn, "PNG")
+    except (pillow.DecompressionBombError, pillow.DecompressionBombWarning):
+        raise FileAccessError("the picture is too large") from None
+    except _BROKEN:
+        raise FileAccessError("the picture is broken") from None
+    return drawn.getvalue()
+
+
+def _as_it_is(data: bytes) -> bytes:
+    """A PNG whose head is in order; whoever shows it reads it again."""
+    if not data.startswith(_PNG) or data[8:16] != b"\x00\x00\x00\rIHDR" or len(data) < 45:
+        raise FileAccessError("pictures other than PNG need the Python package pillow")
+    width, height = struct.unpack(">II", data[16:24])
+    if not 0 < width * height <= MAX_PIXELS:
+        raise FileAccessError("the picture is too large")
+    return data
