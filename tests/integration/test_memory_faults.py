@@ -105,12 +105,11 @@ def sqlite_full(bench: Bench) -> Iterator[None]:
 
 @contextmanager
 def sqlite_gone(bench: Bench) -> Iterator[None]:
-    folder = Path(bench.environment["DATA_DIR"])
-    bench.environment["DATA_DIR"] = str(folder / "elsewhere")
+    bench.environment["DATABASE_URL"] = f"sqlite:///{bench.environment['DATA_DIR']}/elsewhere/webui.db"
     try:
         yield
     finally:
-        bench.environment["DATA_DIR"] = str(folder)
+        del bench.environment["DATABASE_URL"]
 
 
 @contextmanager

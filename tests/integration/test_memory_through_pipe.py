@@ -225,7 +225,7 @@ async def test_a_process_killed_after_storing_loses_nothing_it_acknowledged(
 
 
 async def test_a_database_out_of_reach_costs_the_memory_and_is_told_once(tmp_path: Path) -> None:
-    missing = {"DATA_DIR": str(tmp_path / "later")}
+    missing = {"DATABASE_URL": f"sqlite:///{tmp_path}/later/webui.db"}
     async with Remembering(missing) as pipe:
         first = await pipe.ask(LOOP + "Look.", BREAKER_MAX_FAILURES=2)
         for _ in range(3):
