@@ -629,6 +629,48 @@ async def test_closing_leaves_nothing_running(shutdown: float) -> None:
     assert bench.orchestrator.running == 0
 
 
+async def test_rounds_closed_at_any_moment_leave_nothing_running() -> None:
+    rng = random.Random(5)
+    for _ in range(300):
+        policy = ToolPolicy(
+            max_parallel_global=rng.randint(1, 4),
+            max_parallel_per_request=rng.randint(1, 4),
+            timeout=rng.choice([3, 30]),
+            batch_timeout=rng.choice([5, 60]),
+            shutdown_timeout=rng.choice([0.0, 50.0]),
+        )
+        bench = Bench(policy=policy)
+        bench.toolbox = AskingToolbox(bench.clock, rng.randint(0, 9))
+
+        async def tool(arguments: Mapping[str, Any], bench: Bench = bench) -> str:
+            await bench.clock.sleep(arguments["t"])
+            return await _cancel_own_task(arguments) if arguments["t"] == 1 else "ok"
+
+        bench.tool("asks", tool)
+        bench.tool("t", tool)
+        made = offer(bench.toolbox.specs(), strict=False)
+        before = len(asyncio.all_tasks())
+
+        async def user(name: str, patience: int, bench: Bench = bench, made: Any = made) -> None:
+            calls = [call(rng.choice(["asks", "t"]), n, t=rng.randint(0, 5)) for n in range(rng.randint(1, 5))]
+            running = bench.orchestrator.run(calls, bench.toolbox, made, bench.policy, name, BREAKER)
+            async with contextlib.aclosing(running) as progress:
+                async for _ in progress:
+                    patience -= 1
+                    if patience < 0:
+                        break
+
+        users = [asyncio.ensure_future(user(name, rng.randint(0, 12))) for name in "ab"]
+        while not all(one.done() for one in users):
+            await settle(rng.randint(1, 20))
+            bench.clock.advance(rng.random() * 2)
+        await asyncio.gather(*users)
+        bench.clock.advance(100)
+        await settle()
+        assert bench.orchestrator.running == 0
+        assert len(asyncio.all_tasks()) == before
+
+
 async def test_random_schedules_hold_every_limit_and_answer_every_call() -> None:
     # Time passes after a random few turns of the loop, so that it also strikes while tasks are half-way.
     rng = random.Random(7)
