@@ -19,6 +19,7 @@ from typing import Any, Final, cast
 
 import aiohttp
 import httpx
+from aiohttp import ConnectionTimeoutError, NonHttpUrlClientError, SocketTimeoutError  # new in 3.10
 from yarl import URL
 
 KEEPALIVE_SECONDS: Final = 60.0
@@ -38,12 +39,14 @@ class _Response(aiohttp.ClientResponse):
     """
 
     async def start(self, connection: Any) -> aiohttp.ClientResponse:
+        started = False
         try:
-            return await super().start(connection)
-        except BaseException:
-            if connection.transport is not None:
+            await super().start(connection)
+            started = True
+        finally:
+            if not started and connection.transport is not None:
                 connection.transport.abort()
-            raise
+        return self
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
@@ -219,7 +222,7 @@ class AiohttpStream(httpx.AsyncByteStream):
             return  # nobody waits; the next read sets a new timer
         waited = self._loop.time() - self._since
         if self._limit is not None and waited >= self._limit:
-            self._content.set_exception(aiohttp.SocketTimeoutError())
+            self._content.set_exception(SocketTimeoutError())
         elif self._protocol is not None and self._protocol.exception() is not None:
             # A frame that is none: aiohttp closes the connection and forgets the reader.
             self._content.set_exception(aiohttp.ClientPayloadError())
@@ -287,7 +290,7 @@ def _translated() -> Iterator[None]:
 def _translation(exc: Exception) -> httpx.TransportError:
     """The exception of httpx for the same event. Without words: those of aiohttp repeat headers and addresses."""
     match exc:
-        case aiohttp.ConnectionTimeoutError():
+        case ConnectionTimeoutError():
             return httpx.ConnectTimeout("")
         case TimeoutError():
             return httpx.ReadTimeout("")
@@ -295,7 +298,7 @@ def _translation(exc: Exception) -> httpx.TransportError:
             return httpx.ProxyError(f"the proxy answered with status {exc.status}")
         case aiohttp.ClientConnectorError() | aiohttp.ServerFingerprintMismatch():
             return httpx.ConnectError("")
-        case aiohttp.NonHttpUrlClientError():
+        case NonHttpUrlClientError():
             return httpx.UnsupportedProtocol("")
         case aiohttp.InvalidURL() | ValueError():
             return httpx.LocalProtocolError("")

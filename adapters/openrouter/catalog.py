@@ -11,7 +11,8 @@ from typing import Any, Final
 import httpx
 
 from openrouter_pipe.adapters.openrouter import faults, request
-from openrouter_pipe.adapters.openrouter.client import Body, HttpClients, Lease, Limits
+from openrouter_pipe.adapters.openrouter.client import HttpClients, Lease
+from openrouter_pipe.adapters.openrouter.exchange import Body, Limits
 from openrouter_pipe.adapters.openrouter.wirejson import Wire, listing, loads, mapping, text
 from openrouter_pipe.ports.json import JsonObject
 from openrouter_pipe.ports.provider import Connection, ProviderError

@@ -20,7 +20,8 @@ import httpx
 
 from openrouter_pipe.adapters.openrouter import chat, faults, responses
 from openrouter_pipe.adapters.openrouter.chat_reader import ChatReader
-from openrouter_pipe.adapters.openrouter.client import Body, ClosedEarlyError, HttpClients, Lease, Limits
+from openrouter_pipe.adapters.openrouter.client import HttpClients, Lease
+from openrouter_pipe.adapters.openrouter.exchange import Body, ClosedEarlyError, Limits
 from openrouter_pipe.adapters.openrouter.large_body import LargeBody, render
 from openrouter_pipe.adapters.openrouter.request import address, headers
 from openrouter_pipe.adapters.openrouter.responses_reader import ResponsesReader

@@ -14,6 +14,7 @@ import socket
 import ssl
 import struct
 import subprocess
+import sys
 import threading
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -567,6 +568,21 @@ async def test_a_proxy_that_refuses(clients: HttpClients, certificate: Path, mon
         _, fault = await ask(clients, connection(1, "https"))
     assert fault is not None
     assert (fault.kind, fault.message) == (FaultKind.CONNECTION, "ProxyError")
+
+
+async def test_without_aiohttp_httpx_carries_the_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    monkeypatch.delitem(sys.modules, AiohttpTransport.__module__)
+    monkeypatch.delattr("openrouter_pipe.adapters.openrouter.aiohttp_transport")
+    shared = HttpClients()
+    async with serving(saying(WHOLE)) as port:
+        _, fault = await ask(shared, connection(port))
+        assert fault is None
+        lease = await shared.lease()
+        transport = lease._shared.client.transport_for(httpx.URL("https://openrouter.ai/"))
+        assert isinstance(transport, httpx.AsyncHTTPTransport)
+        lease.release()
+        await shared.aclose()
 
 
 def _descriptors() -> int:
