@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
+from urllib.parse import urljoin
 
 from openrouter_pipe.adapters.memory.host_models import MemoryIcons
 from openrouter_pipe.adapters.openwebui.companions import SEARCH_FILTER
 from openrouter_pipe.adapters.openwebui.records import HostFunctionTable, HostRecords, is_running
-from openrouter_pipe.composition.policies import turn_policies
+from openrouter_pipe.adapters.web import IconPlace
+from openrouter_pipe.composition.policies import fetch_policy, turn_policies
 from openrouter_pipe.composition.served import LatestSettings
 from openrouter_pipe.domain.catalog.records import RecordPolicy
 from openrouter_pipe.domain.catalog.sync import Host, SyncPolicy
 from openrouter_pipe.ports.host_models import IconSource
 from openrouter_pipe.ports.settings import Settings
+
+_ICON_LIST: Final = "/api/frontend/models"
+"""What OpenRouter's own pages read; documented nowhere, so its absence costs icons only."""
 
 
 def sync_policy(settings: Settings, pipe_id: str) -> SyncPolicy:
@@ -43,6 +49,18 @@ def latest_policy(latest: LatestSettings, pipe_id: str) -> Callable[[], SyncPoli
         return sync_policy(latest.settings, pipe_id)
 
     return policy
+
+
+def icon_place(latest: LatestSettings) -> Callable[[], IconPlace | None]:
+    """Where icons are listed by the latest request's settings; None before the first, and where they are switched off."""
+
+    def place() -> IconPlace | None:
+        settings = latest.settings
+        if settings is None or not settings.UPDATE_MODEL_IMAGES:
+            return None
+        return IconPlace(urljoin(settings.BASE_URL, _ICON_LIST), fetch_policy(settings))
+
+    return place
 
 
 def host_of(icons: IconSource | None = None) -> Host:

@@ -31,11 +31,11 @@ from openrouter_pipe.adapters.openrouter import (
 )
 from openrouter_pipe.adapters.openwebui import make_pipe_class
 from openrouter_pipe.adapters.system import SystemClock, SystemIds, SystemRandomness
-from openrouter_pipe.adapters.web import GuardedFetcher
+from openrouter_pipe.adapters.web import GuardedFetcher, WebIcons
 from openrouter_pipe.composition.core import CoreContainer
 from openrouter_pipe.composition.gauges import Gauges
 from openrouter_pipe.composition.metrics import make_metrics
-from openrouter_pipe.composition.model_sync import host_of, latest_policy
+from openrouter_pipe.composition.model_sync import host_of, icon_place, latest_policy
 from openrouter_pipe.composition.policies import log_redaction
 from openrouter_pipe.composition.redis import RedisPolicies, Sharing, artifact_store, cost_sink, write_behind
 from openrouter_pipe.composition.served import LatestSettings, ServedChat
@@ -112,8 +112,13 @@ class PipeContainer(containers.DeclarativeContainer):
     gauges = providers.Singleton(Gauges, metrics, admission, breakers, catalog, latest, clock)
     session_logs = providers.Singleton(ArchiveWriter, metrics)
     log_retention = providers.Singleton(LogRetention, latest, clock, randomness)
+    icons = providers.Singleton(WebIcons, fetcher, providers.Callable(icon_place, latest), clock)
     model_sync = providers.Singleton(
-        ModelSync, catalog, providers.Callable(host_of), clock, providers.Callable(latest_policy, latest, pipe_id)
+        ModelSync,
+        catalog,
+        providers.Callable(host_of, icons),
+        clock,
+        providers.Callable(latest_policy, latest, pipe_id),
     )
     supervisor = providers.Singleton(
         Supervisor,

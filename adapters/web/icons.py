@@ -25,6 +25,7 @@ _log: Final = logging.getLogger(__name__)
 _LIST_BYTES: Final = 32 * 1024 * 1024
 _AT_ONCE: Final = 10
 _KEEP_SECONDS: Final = 24 * 3600.0
+_FAILURE_SECONDS: Final = 3600.0
 _LONGEST_URL: Final = 2048
 _MOST_ICONS: Final = 500
 _PLACES: Final = (
@@ -45,7 +46,7 @@ class IconPlace:
 
 
 class WebIcons:
-    """`IconSource` over a guarded fetcher. What was found, or refused, is remembered for a day.
+    """`IconSource` over a guarded fetcher. What was found is remembered for a day, what failed for an hour.
 
     ``place`` is asked anew each time, because settings change; None means that there are no icons now.
     """
@@ -76,24 +77,26 @@ class WebIcons:
         return {model_id: found[url] for model_id, url in wanted.items() if found.get(url)}
 
     async def _listed(self, place: IconPlace, policy: FetchPolicy) -> Mapping[str, str]:
-        fetched, url, known = self._list
-        if url == place.url and self._clock.monotonic() - fetched < _KEEP_SECONDS:
+        until, url, known = self._list
+        if url == place.url and self._clock.monotonic() < until:
             return known
+        keep = _KEEP_SECONDS
         try:
             file = await self._fetcher.fetch(place.url, attrs.evolve(policy, max_bytes=_LIST_BYTES))
             known = await asyncio.to_thread(read_list, file.data, place.url)
         except FileAccessError as error:
             _log.info("the list of icons could not be read: %s", error)
-            known = known if url == place.url else {}
-        self._list = (self._clock.monotonic(), place.url, known)
+            known, keep = (known if url == place.url else {}), _FAILURE_SECONDS
+        self._list = (self._clock.monotonic() + keep, place.url, known)
         return known
 
     async def _picture(self, url: str, policy: FetchPolicy) -> str:
         """The data URL, or nothing."""
         now = self._clock.monotonic()
-        made, picture = self._pictures.get(url, (float("-inf"), ""))
-        if now - made < _KEEP_SECONDS:
+        until, picture = self._pictures.get(url, (float("-inf"), ""))
+        if now < until:
             return picture
+        keep = _KEEP_SECONDS
         try:
             file = await self._fetcher.fetch(
                 url, attrs.evolve(policy, max_bytes=min(policy.max_bytes, MAX_INPUT_BYTES))
@@ -101,9 +104,10 @@ class WebIcons:
             picture = await png_data_url(file.data)
         except FileAccessError as error:
             _log.debug("an icon could not be used: %s", error)
+            keep = _FAILURE_SECONDS
         if len(self._pictures) >= 2 * _MOST_ICONS:
             self._pictures.clear()
-        self._pictures[url] = (now, picture)
+        self._pictures[url] = (now + keep, picture)
         return picture
 
 

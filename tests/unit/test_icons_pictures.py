@@ -17,8 +17,12 @@ from openrouter_pipe.adapters.memory import ManualClock, MemoryFetcher
 from openrouter_pipe.adapters.web import GuardedFetcher, IconPlace, WebIcons, pictures
 from openrouter_pipe.adapters.web.icons import read_list
 from openrouter_pipe.adapters.web.pictures import png_data_url
+from openrouter_pipe.composition.model_sync import icon_place
+from openrouter_pipe.composition.pipe import PipeContainer
+from openrouter_pipe.composition.served import LatestSettings
 from openrouter_pipe.domain.media.addresses import OutboundGuard
 from openrouter_pipe.ports.files import FetchPolicy, FileAccessError, FileBytes
+from openrouter_pipe.ports.settings import read_settings
 
 LIST = "https://openrouter.example/api/frontend/models"
 BASE = "https://openrouter.example"
@@ -74,6 +78,20 @@ async def test_icons_come_as_data_urls_and_are_asked_for_once_a_day():
     clock.advance(25 * 3600)
     assert await icons.icons(wanted) == found
     assert len(fetcher.fetched) == 10
+
+
+async def test_what_failed_is_asked_for_again_after_an_hour():
+    picture = f"{BASE}/a.png"
+    icons, fetcher, clock = source({LIST: FileAccessError("down"), picture: FileAccessError("down")})
+    assert await icons.icons(["a/b"]) == {}
+    fetcher.pages[LIST] = FileBytes(json.dumps({"data": [{"slug": "a/b", "icon": "/a.png"}]}).encode(), "x/y")
+    assert await icons.icons(["a/b"]) == {}
+    clock.advance(3601)
+    assert await icons.icons(["a/b"]) == {}
+    fetcher.pages[picture] = FileBytes(png(), "image/png")
+    clock.advance(3601)
+    assert set(await icons.icons(["a/b"])) == {"a/b"}
+    assert fetcher.fetched == [LIST, LIST, picture, picture]
 
 
 @pytest.mark.parametrize(
@@ -225,3 +243,16 @@ async def test_with_pillow_damaged_pictures_are_refused_or_read(seed):
     cut = bytes(data[: chance.randrange(20, len(data) + 1)])
     with contextlib.suppress(FileAccessError):
         assert (await png_data_url(cut)).startswith("data:image/png")
+
+
+def test_the_pipe_looks_for_icons_beside_the_api_unless_they_are_switched_off():
+    latest = LatestSettings("openrouter")
+    place = icon_place(latest)
+    assert place() is None
+    latest.settings = read_settings({"BASE_URL": "https://openrouter.example/api/v1"})
+    found = place()
+    assert found is not None
+    assert found.url == LIST
+    latest.settings = read_settings({"UPDATE_MODEL_IMAGES": False})
+    assert place() is None
+    assert isinstance(PipeContainer().icons(), WebIcons)
