@@ -4,6 +4,7 @@ import base64
 import contextlib
 import hashlib
 import http.server
+import re
 import threading
 import time
 import uuid
@@ -56,8 +57,8 @@ class Seen:
 
     @property
     def request(self) -> JsonDict:
-        """The one request of the test."""
-        (found,) = self._provider.turns()[self._before :]
+        """The latest request; a host that looks through documents has asked for queries before it."""
+        found = self._provider.turns()[self._before :][-1]
         assert found["status"] == 200, found
         return found
 
@@ -87,6 +88,9 @@ class AttachingTab(WebUITab):
 
     async def attach(self, model: str, text: str, files: list[JsonDict], **more: Any) -> Turn:
         self._files = files
+        if self.host.profile.server_keeps_history:
+            # Images are found in the message; the rest is named beside it.
+            more["files"] = [file for file in files if file["type"] != "image"]
         return await self.ask(model, text, **more)
 
     async def upload(self, content: bytes, name: str, mime: str) -> JsonDict:
@@ -267,19 +271,28 @@ async def test_another_users_file_is_refused(host: WebUIHost, provider: Provider
 
 
 @contextlib.contextmanager
-def everybody_may_use(host: WebUIHost, model: str) -> Iterator[None]:
+def everybody_may_use(host: WebUIHost, model: str, **meta: Any) -> Iterator[None]:
+    """Change the host's record of a model, or make one, and put back what was there."""
     grants = [{"principal_type": "user", "principal_id": "*", "permission": "read"}]
-    form = {"id": model, "base_model_id": None, "name": model, "params": {}, "meta": {}, "is_active": True}
-    host.post("/api/v1/models/create", form | {"access_control": None, "access_grants": grants})
-    host.models()
-    try:
-        yield
-    finally:
+    form = {"id": model, "base_model_id": None, "name": model, "params": {}, "meta": meta, "is_active": True}
+    form |= {"access_control": None, "access_grants": grants}
+    reply = host.request("GET", f"/api/v1/models/model?id={model}")
+    before = reply.json() if reply.status_code == 200 else None
+
+    def put(record: JsonDict | None) -> None:
         if host.profile.server_keeps_history:
             host.request("POST", "/api/v1/models/model/delete", json={"id": model})
         else:
             host.request("DELETE", f"/api/v1/models/model/delete?id={model}")
+        if record:
+            host.post("/api/v1/models/create", record)
         host.models()
+
+    put(form)
+    try:
+        yield
+    finally:
+        put(before)
 
 
 # Documents, audio, video: blocks as programs send them, and files by id
@@ -362,3 +375,57 @@ async def test_bad_attachments_cost_themselves_only(host: WebUIHost, provider: P
     )
     assert content_of(seen.block["image_url"], "image/png") == digest(content)
     assert time.monotonic() - started < 20
+
+
+# What the model made
+
+
+async def test_a_generated_image_is_stored_once_and_seen_again(
+    tab: AttachingTab, provider: Provider, valves: Valves
+) -> None:
+    painter = model_id("google/gemini-2.5-flash-image")
+    seen = Seen(provider)
+    turn = await tab.ask(painter, "[[sim: scenario=image]]\nDraw a dot.")
+    assert not turn.message.get("error")
+    shown = re.findall(r"!\[[^\]]*\]\((/api/v1/files/([^/)]+)/content)\)", text_of_answer(turn.message))
+    assert len(shown) == 1, turn.message
+    (_, file_id) = shown[0]
+    made = tab.host.request("GET", f"/api/v1/files/{file_id}/content").content
+    assert made.startswith(b"\x89PNG")
+    assert seen.blocks == []
+    seen = Seen(provider)
+    await tab.ask(painter, "Make it brighter.", chat_id=turn.chat_id)
+    assert content_of(seen.block["image_url"], "image/png") == digest(made)
+    with valves(IMAGE_INPUT_SELECTION="user_turn_only"):
+        seen = Seen(provider)
+        await tab.ask(painter, "And darker.", chat_id=turn.chat_id)
+        assert seen.blocks == []
+
+
+def text_of_answer(message: JsonDict) -> str:
+    parts = [
+        part["text"] for item in message.get("output") or () for part in item.get("content") or () if "text" in part
+    ]
+    return "".join(parts) or str(message["content"])
+
+
+# Files of the browser that are no images
+
+
+async def test_documents_are_left_to_the_host_unless_the_model_says_otherwise(
+    main_host: WebUIHost, provider: Provider
+) -> None:
+    content = pdf()
+    film = b"\0\0\0\x20ftypisom" + uuid.uuid4().bytes * 50
+    async with AttachingTab(main_host) as tab:
+        document = await tab.upload(content, "report.pdf", "application/pdf") | {"type": "file"}
+        clip = await tab.upload(film, "clip.mp4", "video/mp4") | {"type": "file"}
+        seen = Seen(provider)
+        await tab.attach(EVERYTHING, "Look.", [document, clip])
+        assert content_of(seen.block["video_url"], "video/mp4") == digest(film)
+        with everybody_may_use(main_host, EVERYTHING, capabilities={"file_context": False}):
+            seen = Seen(provider)
+            await tab.attach(EVERYTHING, "Look.", [document, clip])
+            assert [block["type"] for block in seen.blocks] == ["input_file", "input_video"]
+            assert content_of(seen.blocks[0]["file_data"], "application/pdf") == digest(content)
+            assert seen.blocks[0]["filename"] == "report.pdf"
