@@ -164,7 +164,7 @@ def _run(work: str, command: list[str]) -> dict[str, Any]:
 
 
 def _imports(options: argparse.Namespace, port: int) -> dict[str, Any]:
-    outcomes = [_spawn(options, "import", port, 0) for _ in range(5 if options.full else 3)]
+    outcomes = [_spawn(options, "import", port, options.heap) for _ in range(5 if options.full else 3)]
     first = outcomes[0]
     for outcome in outcomes[1:]:
         for figure, other in zip(first["figures"], outcome["figures"], strict=False):
@@ -200,11 +200,11 @@ def _worker(options: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
     base_url = f"http://127.0.0.1:{options.port}/api/v1"
     host.pretend_to_be_a_host()
+    host.load_libraries()
+    kept = host.heap(options.heap)
     if options.worker == "import":
         host.run(lambda: _import_case(options, base_url))
         return 0
-    host.load_libraries()
-    kept = host.heap(options.heap)
     plain = options.worker == "idle" or options.loop == "asyncio"
     host.run(lambda: _measure(options, base_url), plain=plain)
     del kept
@@ -212,7 +212,6 @@ def _worker(options: argparse.Namespace) -> int:
 
 
 async def _import_case(options: argparse.Namespace, base_url: str) -> None:
-    host.load_libraries()
     before, began = host.resident(), time.process_time()
     pipe = host.load_function(options.bundle)
     used, grown = time.process_time() - began, host.resident() - before
@@ -221,6 +220,7 @@ async def _import_case(options: argparse.Namespace, base_url: str) -> None:
     await pipe.pipes()
     first = time.process_time() - began
     more = host.resident() - before
+    await pipe.close()
     figures = [
         Figure("import_time", "import and construction: CPU", "ms", [used * 1e3]),
         Figure("import_memory", "import and construction: memory", "MB", [grown / 1e6]),

@@ -328,7 +328,7 @@ async def long_history(bench: Bench) -> list[Figure]:
     mine, bare, ratios = [], [], []
     short, long = history(200), history(2000)
     big = request_body("at-once", "x" * 1_000_000)
-    floor = bench.real_floors[0]
+    floor = bench.real_floors[-1]
     small = [(await cpu(bench.caller.lines("at-once", ui=True)))[0] for _ in range(8)][3:]
     small_floor = [(await cpu(floor_events(floor, "at-once")))[0] for _ in range(8)][3:]
     for _ in range(bench.runs + 2):
@@ -375,7 +375,7 @@ async def tool_round(bench: Bench) -> list[Figure]:
         return [Figure("tool_round", title, "ms", skipped="this build runs no tools of the host")]
     bench.check("tools", lines)
     mine, bare, saving = [], [], []
-    floor = bench.real_floors[0]
+    floor = bench.real_floors[-1]
     more = SCENARIOS["tools"].tools - SCENARIOS["tool"].tools
     count = 5
     for _ in range(bench.runs):
@@ -516,7 +516,7 @@ async def memory(bench: Bench) -> list[Figure]:
     """Memory of one open stream: hundreds are held open after a few deltas."""
     count = 1000 if bench.full else 200
     mine, bare = [], []
-    floor = bench.real_floors[0]
+    floor = bench.real_floors[-1]
     for number in range(2):  # the first round warms pools and caches up, so that only what a stream holds is counted
         for open_one, sizes in ((lambda: _open_floor(floor), bare), (lambda: _open_pipe(bench), mine)):
             gc.collect()

@@ -6,6 +6,7 @@ Nothing of openrouter-pipe is imported here: what is measured is the one file th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import importlib
 import importlib.util
@@ -84,6 +85,10 @@ def load_libraries() -> None:
             importlib.import_module(name)
         except ImportError:
             continue
+    with contextlib.suppress(
+        ImportError
+    ):  # the first model of a process makes pydantic look for plug-ins, the host's does
+        importlib.import_module("pydantic").create_model("Hosts", id=(str, ""))
 
 
 def load_function(path: Path) -> Any:
