@@ -30,7 +30,10 @@ class TurnRefusedError(Exception):
 
 
 class Failures:
-    """Renders and logs the failures of one turn; ``policy`` and ``subject`` are set as the turn learns them."""
+    """Renders and logs the failures of one turn; ``policy`` and ``subject`` are set as the turn learns them.
+
+    ``redactor`` is for what failures say, ``own`` for what must keep its meaning otherwise.
+    """
 
     def __init__(self, services: Services, request: ChatRequest) -> None:
         identity = request.identity
@@ -38,7 +41,7 @@ class Failures:
         self.subject = ErrorSubject(
             requested_model=request.model, session_id=identity.session_id, user_id=identity.user_id
         )
-        self.redactor = _redactor(request.settings)
+        self.redactor, self.own = _redactors(request.settings)
         self._services = services
         self._request_id = request.request_id
 
@@ -84,6 +87,8 @@ class Failures:
 
 
 @functools.lru_cache(maxsize=128)
-def _redactor(settings: Settings) -> Redactor:
-    secrets = [getattr(settings, setting.name) for setting in SETTINGS if setting.secret]
-    return Redactor(secret for secret in secrets if isinstance(secret, Secret) and secret)
+def _redactors(settings: Settings) -> tuple[Redactor, Redactor]:
+    """For what failures say, and for what has to keep its meaning."""
+    found = [getattr(settings, setting.name) for setting in SETTINGS if setting.secret]
+    secrets = [secret for secret in found if isinstance(secret, Secret) and secret]
+    return Redactor(secrets), Redactor(secrets, own_only=True)

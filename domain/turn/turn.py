@@ -24,6 +24,7 @@ from openrouter_pipe.domain.turn.memory import Memory
 from openrouter_pipe.domain.turn.metering import Meter
 from openrouter_pipe.domain.turn.preparation import Prepared
 from openrouter_pipe.domain.turn.rounds import Round
+from openrouter_pipe.domain.turn.scrubbing import without_own
 from openrouter_pipe.domain.turn.services import Services
 from openrouter_pipe.domain.turn.tool_round import INTERRUPTED, LIMIT_REACHED, ToolRound, tokens_left
 from openrouter_pipe.ports.chat import ChatEvent, ChatRequest, Failed, NoticeAdded, StatusChanged
@@ -154,7 +155,7 @@ class Turn:
             policies.breaker,
             self._failures.redactor.text,
         )
-        async with aclosing(calls.events(progress)) as events:
+        async with aclosing(calls.events(without_own(progress, self._failures.own))) as events:
             async for event in events:
                 yield event
         for ok in calls.outcomes():
