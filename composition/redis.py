@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import attrs
@@ -28,7 +28,7 @@ from openrouter_pipe.adapters.sql.sealer import SealingSqlArtifactStore
 from openrouter_pipe.composition.policies import turn_policies
 from openrouter_pipe.composition.served import LatestSettings
 from openrouter_pipe.domain.policies import TurnPolicies
-from openrouter_pipe.ports.artifacts import StorePolicy
+from openrouter_pipe.ports.artifacts import ArtifactStore, StorePolicy
 from openrouter_pipe.ports.catalog import CatalogSource
 from openrouter_pipe.ports.sealing import SharedStorePolicy
 from openrouter_pipe.ports.settings import Settings
@@ -103,6 +103,15 @@ def artifact_store(
 
 def _keys(environment: Mapping[str, str], pipe_id: str) -> Keys:
     return Keys(pipe_id, environment.get("REDIS_KEY_PREFIX", "").strip() or "open-webui")
+
+
+def write_behind(store: ArtifactStore) -> Callable[[], Awaitable[None]]:
+    """The background work of a store of `artifact_store`: carrying the queue over, where there is one."""
+    return store.run if isinstance(store, CachedArtifactStore) else _nothing
+
+
+async def _nothing() -> None:
+    """No work."""
 
 
 def cost_sink(environment: Mapping[str, str], pipe_id: str) -> CostSink | None:

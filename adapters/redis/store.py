@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from attrs import evolve
+from attrs import evolve, fields
 
 from openrouter_pipe.adapters.redis.connection import RedisAway, RedisLink
 from openrouter_pipe.adapters.redis.keys import Keys
@@ -37,7 +37,7 @@ _PAUSE: Final = 0.02
 _LONGEST_PAUSE: Final = 5.0
 _DRAIN_SECONDS: Final = 3.0
 _GRACE_SECONDS: Final = 1.0
-"""How long closing waits for the batch at hand, and then for the rest of the queue."""
+"""How long closing carries on with what waits in the queue."""
 
 _LONGEST_QUEUE: Final = 100_000
 """Rows after which Redis is not filled further, however long the database is away."""
@@ -50,7 +50,8 @@ _SWEPT_SECONDS: Final = 2 * 3600
 class CachedArtifactStore:
     """`ArtifactStore` over ``inner`` and Redis, for one pipe. Owns both: `aclose` closes them.
 
-    ``now`` is the wall clock, aware, UTC. Nothing is opened and nothing runs before first use. ``flush_interval`` in seconds.
+    ``now`` is the wall clock, aware, UTC. Nothing is opened before first use. ``flush_interval`` in seconds. `run` carries the
+    queue over and has to run beside the turns; where it does not, another worker's does.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class CachedArtifactStore:
         self._queue = WriteBehind(link, keys, uuid.uuid4().hex, claim_after=claim_after)
         self._policy = SharedStorePolicy(keys.pipe_id, Secret(""))
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._flusher: asyncio.Task[None] | None = None
+        self._used = asyncio.Event()
         self._wake = asyncio.Event()
         self._stop = asyncio.Event()
         self._flushing = asyncio.Lock()
@@ -84,17 +85,32 @@ class CachedArtifactStore:
         self._warned = False
         self._closed = False
 
+    async def run(self) -> None:
+        """Carry the queue over for as long as the store is open; a background worker."""
+        self._bind()
+        await self._used.wait()  # before that it is not known how the store is to be kept
+        own = asyncio.current_task()
+        # A library may swallow the cancellation that it was to pass on (asyncio.wait_for before Python 3.12 does).
+        while not self._closed and not (own and own.cancelling()):
+            self._wake.clear()
+            pause = await self._step()
+            patient = self._failures or pause <= _PAUSE  # nothing but the end may shorten it
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await (self._stop if patient else self._wake).wait()
+
     async def aclose(self) -> None:
         """Write what is still waiting, as far as that goes quickly; then stop and close everything."""
         self._closed = True
         self._stop.set()
         self._wake.set()
-        flusher, self._flusher = self._flusher, None
         try:
-            if flusher is not None:
-                await self._end(flusher)
+            if self._used.is_set():
                 with contextlib.suppress(RedisAway, ArtifactStoreError):
                     await self._drain(_GRACE_SECONDS)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_GRACE_SECONDS), self._flushing:
+                        pass  # the batch at hand has come to its end, where `run` is not cancelled before
                 with contextlib.suppress(RedisAway):
                     await self._queue.leave()
         finally:
@@ -103,7 +119,7 @@ class CachedArtifactStore:
 
     async def save(self, artifacts: Sequence[Artifact], policy: StorePolicy) -> frozenset[str]:
         """See `ArtifactStore.save`; what is acknowledged is in the queue or in the database."""
-        limits = self._start(policy)
+        limits = self._note(policy)
         if not artifacts:
             return frozenset()
         if not limits.shared or self._direct or not self._link.available:
@@ -118,7 +134,7 @@ class CachedArtifactStore:
 
     async def load(self, chat_id: str, ids: Sequence[str], policy: StorePolicy) -> dict[str, Artifact]:
         """See `ArtifactStore.load`. What the cache holds is answered even while the database is away."""
-        limits = self._start(policy)
+        limits = self._note(policy)
         wanted = list(dict.fromkeys(ids))
         if not wanted or not chat_id:
             return {}
@@ -142,7 +158,7 @@ class CachedArtifactStore:
 
     async def load_cached(self, chat_id: str, ids: Sequence[str], policy: StorePolicy) -> dict[str, Artifact]:
         """See `CachedReads.load_cached`: cache and queue, never the database."""
-        limits = self._start(policy)
+        limits = self._note(policy)
         wanted = list(dict.fromkeys(ids))
         if not wanted or not chat_id or not limits.shared:
             return {}
@@ -152,7 +168,7 @@ class CachedArtifactStore:
 
     async def delete(self, chat_id: str, ids: Sequence[str], policy: StorePolicy) -> int:
         """See `ArtifactStore.delete`."""
-        self._start(policy)
+        self._note(policy)
         wanted = list(dict.fromkeys(ids))
         with contextlib.suppress(RedisAway):
             rows, _ = await self._look([chat_id], wanted)
@@ -164,7 +180,7 @@ class CachedArtifactStore:
 
     async def delete_chats(self, chat_ids: Sequence[str], policy: StorePolicy) -> int:
         """See `ArtifactStore.delete_chats`."""
-        self._start(policy)
+        self._note(policy)
         with contextlib.suppress(RedisAway):
             with contextlib.suppress(ArtifactStoreError):
                 await self._drain()
@@ -199,22 +215,24 @@ class CachedArtifactStore:
         """How many rows are not in the database yet. Raises `RedisAway`."""
         return await self._queue.backlog()
 
-    def _start(self, policy: StorePolicy) -> SharedStorePolicy:
-        """Note what the settings say now, and have the flusher run."""
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop:
-            self._loop, self._flusher = loop, None
-            self._wake, self._stop, self._flushing = asyncio.Event(), asyncio.Event(), asyncio.Lock()
+    def _note(self, policy: StorePolicy) -> SharedStorePolicy:
+        """Note what the settings say now."""
+        self._bind()
         limits = policy if isinstance(policy, SharedStorePolicy) else _shared(policy, self._policy)
         self._policy = limits
-        if not self._closed and (self._flusher is None or self._flusher.done()):
-            if self._flusher is not None and not self._flusher.cancelled() and (error := self._flusher.exception()):
-                _log.error("The write-behind worker failed (%s) and is started again", type(error).__name__)
-            self._flusher = asyncio.create_task(self._run(), name=f"write-behind {self._keys.pipe_id}")
+        self._used.set()
         return limits
 
+    def _bind(self) -> None:
+        """What waits belongs to the running event loop."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop = loop
+            self._used, self._wake, self._stop = asyncio.Event(), asyncio.Event(), asyncio.Event()
+            self._flushing = asyncio.Lock()
+
     async def _prepare_sweep(self, policy: StorePolicy) -> None:
-        self._start(policy)
+        self._note(policy)
         with contextlib.suppress(RedisAway, ArtifactStoreError):
             await self._drain()
 
@@ -348,25 +366,6 @@ class CachedArtifactStore:
             if not await self.flush():
                 await asyncio.sleep(_PAUSE)
 
-    async def _run(self) -> None:
-        """Carry the queue over for as long as the store is open."""
-        own = asyncio.current_task()
-        # A library may swallow the cancellation that it was to pass on (asyncio.wait_for before Python 3.12 does).
-        while not self._closed and not (own and own.cancelling()):
-            self._wake.clear()
-            pause = await self._step()
-            patient = self._failures or pause <= _PAUSE  # nothing but the end may shorten it
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await (self._stop if patient else self._wake).wait()
-
-    async def _end(self, flusher: asyncio.Task[None]) -> None:
-        """Let the batch at hand come to its end; cancelled is only what takes too long, the stream keeps it."""
-        _, pending = await asyncio.wait([flusher], timeout=_GRACE_SECONDS)
-        if pending:
-            flusher.cancel()
-            await asyncio.wait([flusher], timeout=0.5)
-
     async def _step(self) -> float:
         """One batch; returns the seconds to wait before the next."""
         if self._empty and not self._policy.shared:
@@ -412,16 +411,7 @@ class CachedArtifactStore:
 
 def _shared(policy: StorePolicy, known: SharedStorePolicy) -> SharedStorePolicy:
     """A policy that says nothing about sharing, with what the latest one said."""
-    return evolve(
-        known,
-        pipe_id=policy.pipe_id,
-        key=policy.key,
-        previous_keys=policy.previous_keys,
-        encrypt_all=policy.encrypt_all,
-        compress=policy.compress,
-        min_compress_bytes=policy.min_compress_bytes,
-        batch_size=policy.batch_size,
-    )
+    return evolve(known, **{field.name: getattr(policy, field.name) for field in fields(StorePolicy)})
 
 
 def _size(row: SealedArtifact) -> int:

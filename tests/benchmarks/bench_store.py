@@ -103,11 +103,13 @@ async def measure(runs: int) -> list[Figure]:
                 cached = CachedArtifactStore(
                     SealingSqlArtifactStore(environment), link, Keys(f"{PIPE}-{name}"), NullMetrics()
                 )
+                carrying = asyncio.create_task(cached.run())
                 plain = SealingSqlArtifactStore(environment)
                 await plain.save(artifacts(1, "first"), POLICY)
                 figures += _pair(name, "read", f"read of {READ} artifacts", await reads(cached, plain, runs))
                 figures += _pair(name, "write", "write of an artifact, in the turn", await writes(cached, plain, runs))
                 await cached.aclose()
+                await carrying
                 await plain.aclose()
     finally:
         server.remove()

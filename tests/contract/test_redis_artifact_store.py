@@ -40,8 +40,10 @@ async def bench(
     link = RedisLink(lambda: connect({"REDIS_URL": redis_server.url}))
     inner = SealingSqlArtifactStore(environment, now=wall)
     store = CachedArtifactStore(inner, link, Keys(policy.pipe_id), MemoryMetrics(), now=wall, flush_interval=0.02)
+    carrying = asyncio.create_task(store.run())
     yield suite.Bench(store, wall, policy, environment)
     await store.aclose()
+    await carrying
 
 
 async def settled(bench: suite.Bench) -> None:

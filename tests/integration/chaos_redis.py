@@ -60,6 +60,7 @@ def digest(payload: object) -> str:
 async def work(environment: dict[str, str], number: int, life: int, folder: Path) -> None:
     """One worker: turn after turn until it is told to end."""
     store, stop = make_store(environment), asyncio.Event()
+    carrying = asyncio.create_task(store.run())
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     counts: Counter[str] = Counter()
     dice = random.Random(number * 1000 + life)
@@ -98,6 +99,7 @@ async def work(environment: dict[str, str], number: int, life: int, folder: Path
                 await asyncio.wait_for(stop.wait(), 0.03)
             (folder / f"counts-{number}-{life}").write_text(json.dumps(counts))
     await store.aclose()
+    await carrying
 
 
 class Deployment:
@@ -229,6 +231,7 @@ def notes_of(folder: Path) -> Notes:
 async def carried_over(deployment: Deployment) -> int:
     """Let a fresh worker carry over what is left; returns how much is left then."""
     store, began = make_store(deployment.environment), time.monotonic()
+    carrying = asyncio.create_task(store.run())
     waiting = -1
     while time.monotonic() - began < 60:
         with contextlib.suppress(ArtifactStoreError):
@@ -239,6 +242,7 @@ async def carried_over(deployment: Deployment) -> int:
                 break
         await asyncio.sleep(0.2)
     await store.aclose()
+    await carrying
     return waiting
 
 

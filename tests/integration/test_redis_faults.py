@@ -113,25 +113,28 @@ def raw(server: RedisServer) -> Iterator[redis.Redis]:
 @pytest.fixture
 async def start(server: RedisServer, tmp_path: Path) -> AsyncIterator[Callable[..., Worker]]:
     workers: list[Worker] = []
+    carrying: list[asyncio.Task[None]] = []
     pipe = f"pipe_{uuid.uuid4().hex}"
 
     def make(**more: object) -> Worker:
         pipe_id = str(more.pop("pipe", pipe))
         workers.append(Worker(str(more.pop("url", server.url)), tmp_path, pipe_id, **more))
+        carrying.append(asyncio.create_task(workers[-1].store.run()))
         return workers[-1]
 
     yield make
     for worker in workers:
         worker.database.away = False
         await worker.store.aclose()
+    await asyncio.gather(*carrying)
 
 
 @pytest.fixture
-async def worker(start: Callable[..., Worker], raw: redis.Redis) -> Worker:
+async def worker(start: Callable[..., Worker]) -> Worker:
     """A worker whose own flusher has had its first look and sleeps now."""
     one = start()
     await one.store.load(CHAT, [mid(0)], one.policy)
-    await until(lambda: bool(raw.exists(one.keys.stream)))
+    await until(lambda: ("artifact_backlog", ()) in one.metrics.gauges)
     return one
 
 
