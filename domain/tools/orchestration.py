@@ -159,6 +159,9 @@ class _Round:
         if not jobs:
             return
         waiting = batches(jobs, self._policy.batch_cap)
+        if len(waiting) == 1:  # the common case needs neither queue nor workers
+            await self._run_batch(waiting[0])
+            return
         queue: asyncio.Queue[list[Job]] = asyncio.Queue(self._policy.queue_size)
         workers = [
             asyncio.ensure_future(self._work(queue))
