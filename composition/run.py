@@ -134,6 +134,7 @@ async def run(bundle: Path, console: Console, *, interactive: bool) -> int:
             console.print(f"OPENROUTER_API_KEY is not set: a simulated OpenRouter answers at {server.url}.")
         console.print(f"Loading {bundle} as Open WebUI would ...")
         pipe = load_function(bundle)
+        stack.push_async_callback(pipe.close)
         pipe.valves = pipe.Valves(**valves)
         models = await pipe.pipes()
         if not models:

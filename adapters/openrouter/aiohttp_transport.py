@@ -132,13 +132,23 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         await self._session.close()
 
     def discard(self) -> None:
-        """Let go of everything when the loop is closed, where nothing can be awaited and no goodbye can be sent."""
+        """Let go of everything where nothing can be awaited: when the loop has ended, or nobody closed the transport."""
         connector = self._session.connector
         self._session.detach()
         if connector is not None:
             with contextlib.suppress(StopIteration, RuntimeError):
-                # With its loop closed the connector only forgets what it holds, without waiting for anything.
+                # What is there to do is done in the first step; only the other side's goodbye would be waited for.
                 connector.close().__await__().__next__()
+
+    def __del__(self) -> None:
+        # A host that ends or loads another version may close nothing; aiohttp would complain of a session left open.
+        with contextlib.suppress(AttributeError, RuntimeError):
+            if self._session.closed:
+                return
+            if self._loop.is_running() and _running_loop() is not self._loop:
+                self._loop.call_soon_threadsafe(self.discard)
+            else:
+                self.discard()
 
 
 class AiohttpStream(httpx.AsyncByteStream):
@@ -251,6 +261,13 @@ class AiohttpStream(httpx.AsyncByteStream):
         """What broke the connection, where all that aiohttp says is that the body is incomplete."""
         broken = None if self._protocol is None else self._protocol.exception()
         return broken if isinstance(exc, aiohttp.ClientPayloadError) and isinstance(broken, OSError) else exc
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 async def _pieces(

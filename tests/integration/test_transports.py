@@ -612,6 +612,26 @@ async def test_nothing_is_left_when_the_clients_are_closed(aiohttp: bool) -> Non
     assert [str(one.message) for one in caught] == []
 
 
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["in the loop", "in another thread"])
+async def test_clients_that_nobody_closes_leave_nothing_either(
+    elsewhere: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    gc.collect()
+    held = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        async with serving(always) as port:
+            before = _descriptors()
+            held.append(HttpClients(aiohttp=True))
+            await ask(held[0], connection(port))
+            assert _descriptors() > before
+            await asyncio.to_thread(held.clear) if elsewhere else held.clear()
+            await eventually(lambda: _descriptors() <= before)
+        gc.collect()
+    assert [str(one.message) for one in caught] == []
+    assert not caplog.records
+
+
 def test_clients_of_a_loop_that_is_gone_are_forgotten_silently(caplog: pytest.LogCaptureFixture) -> None:
     async def once(shared: HttpClients) -> None:
         async with serving(saying(WHOLE, then="silence")) as port:
