@@ -281,7 +281,9 @@ def _checked_name(content: FileBytes) -> str:
     if not content.data:
         raise FileAccessError("the file is empty")
     last = content.name.replace("\\", "/").rpartition("/")[2].replace("\0", "")
-    return last[-150:] or "file" + (mimetypes.guess_extension(content.content_type) or "")
+    # File systems count bytes, and the storage puts an id before the name.
+    short = last.encode("utf-8", "ignore")[-150:].decode("utf-8", "ignore")
+    return short or "file" + (mimetypes.guess_extension(content.content_type) or "")
 
 
 def _stored(file_id: str, name: str, content: FileBytes) -> StoredFile:

@@ -10,7 +10,8 @@ import asyncio
 import binascii
 import hashlib
 import logging
-from collections.abc import AsyncGenerator, AsyncIterable, Callable
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator
 from contextlib import aclosing
 from typing import Final, TypeVar
 
@@ -131,7 +132,9 @@ class Loader:
         if stored is not None:
             del content  # read again from the host, in pieces, rather than held beside its base64
             return await self._host_file(part, stored)
-        return await self._encode(part, _pieces(content.data), content.content_type, name)
+        claimed, pieces = content.content_type, deque(_cut(content.data))
+        del content  # from here on each piece goes as soon as it has been encoded
+        return await self._encode(part, _taken(pieces), claimed, name)
 
     def _as_address(self, part: Part, url: str) -> Loaded:
         """An address that the provider fetches itself: a public one, which says nothing of our network."""
@@ -152,7 +155,7 @@ class Loader:
         """Base64 of content that arrives in pieces."""
         text, verdict, limit, size, rest = "", None, 0, 0, b""
         digest = hashlib.sha256()
-        async for chunk in chunks:
+        async for chunk in _whole_head(chunks):
             if verdict is None:
                 verdict = self._judge(part, chunk[:HEAD_BYTES], claimed, name)
                 text, limit = verdict.prefix, self.policy.limit(verdict.media.kind)
@@ -194,7 +197,9 @@ class Loader:
         try:
             return (await self.store.keep(key, content)).id
         except FileAccessError as error:
-            _log.warning("an attachment was not stored in the host: %s", error)
+            _log.warning(
+                "an attachment was not stored in the host: %s", str(error)
+            )  # not the error, which holds the content
             return None
 
 
@@ -203,9 +208,28 @@ async def _beside(size: int, work: Callable[[], _T]) -> _T:
     return await asyncio.to_thread(work) if size > _THREAD_CHARS else work()
 
 
-async def _pieces(data: bytes) -> AsyncGenerator[bytes, None]:
-    for at in range(0, len(data), _STEP):
-        yield data[at : at + _STEP]
+def _cut(data: bytes) -> Iterator[bytes]:
+    return (data[at : at + _STEP] for at in range(0, len(data), _STEP))
+
+
+async def _whole_head(chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
+    """The same pieces; the first of them is large enough to be judged by, however little came at a time."""
+    head: bytes | None = b""
+    async for chunk in chunks:
+        if head is None:
+            yield chunk
+            continue
+        head += chunk
+        if len(head) >= HEAD_BYTES:
+            yield head
+            head = None
+    if head:
+        yield head
+
+
+async def _taken(pieces: deque[bytes]) -> AsyncGenerator[bytes, None]:
+    while pieces:
+        yield pieces.popleft()
 
 
 def _prefixed(inline: InlineText, prefix: str) -> str:

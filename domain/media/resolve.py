@@ -38,7 +38,8 @@ _LATE: Final = "it took too long to read"
 _RESPONSES_AUDIO: Final = frozenset({"mp3", "wav"})
 
 _Attachment: TypeAlias = ImagePart | FilePart | AudioPart | VideoPart
-_Outcome: TypeAlias = Loaded | NotSentError
+_Outcome: TypeAlias = Loaded | str
+"""The part, or the reason why there is none: an error would hold on to the content that it was raised about."""
 
 
 @frozen
@@ -97,12 +98,10 @@ class _Work:
         try:
             async with asyncio.timeout_at(self._deadline), self._places:
                 return await self._loader.load(part, keep=keep)
-        except NotSentError as error:
-            return error
-        except FileAccessError as error:
-            return NotSentError(str(error))
+        except (NotSentError, FileAccessError) as error:
+            return str(error)
         except TimeoutError:
-            return NotSentError(_LATE)
+            return _LATE
 
 
 class _Pool:
@@ -122,7 +121,7 @@ class _Pool:
                 return None
             seen.add(outcome.digest)
             return outcome.part
-        reason = "a request carries no more images" if isinstance(outcome, Loaded) else str(outcome)
+        reason = "a request carries no more images" if isinstance(outcome, Loaded) else outcome
         if present:
             self.warnings.append(f"{judging.label(part)} was not sent: {reason}.")
         else:

@@ -40,7 +40,7 @@ async def _stored(url: str, files: FileStore) -> str | None:
         content = await asyncio.to_thread(_read, url) if len(url) > _THREAD_CHARS else _read(url)
         saved = await files.save(content)
     except (FileAccessError, NotSentError) as error:
-        _log.warning("a generated image is passed on as sent, it could not be stored: %s", error)
+        _log.warning("a generated image is passed on as sent, it could not be stored: %s", str(error))
         return None
     return saved.url
 

@@ -359,7 +359,7 @@ async def test_a_record_that_cannot_be_made_leaves_no_stray_bytes(plain_host: Fa
 
 
 async def test_names_carry_no_folders_into_the_storage(plain_host: FakeHost) -> None:
-    for name in ("../../etc/cron.d/x", "..\\..\\x", "/x", "a/"):
+    for name in ("../../etc/cron.d/x", "..\\..\\x", "/x", "a/", "漢" * 200 + ".txt", "\ud800"):
         kept = await store_of(plain_host).keep(name, FileBytes(b"x", "text/plain", name))
         assert "/" not in kept.name
         assert "\\" not in kept.name

@@ -23,7 +23,7 @@ from openrouter_pipe.adapters.simulator.server import SimulatorServer
 from openrouter_pipe.composition.policies import connection
 from openrouter_pipe.domain.media.policy import MediaPolicy
 from openrouter_pipe.domain.media.resolve import resolve
-from openrouter_pipe.ports.files import FileBytes, FileStream
+from openrouter_pipe.ports.files import FetchPolicy, FileAccessError, FileBytes, FileStream, StoredFile
 from openrouter_pipe.ports.items import FilePart, ImagePart, MessageItem, Part, Role, TextPart
 from openrouter_pipe.ports.provider import Endpoint, ProviderError, ProviderRequest
 from openrouter_pipe.ports.settings import Secret, Settings
@@ -119,6 +119,31 @@ async def test_an_attachment_costs_little_more_than_its_base64(source: str, endp
     assert sent > SIZE * 4 / 3
     # What the caller holds already (the data URL, the download) is not counted.
     assert peak < SIZE * 1.6, f"{source}: {peak / SIZE:.2f} times its size"
+
+
+class Fresh(MemoryFetcher):
+    """Downloads that nobody else holds."""
+
+    async def fetch(self, url: str, policy: FetchPolicy) -> FileBytes:
+        return FileBytes(HEAD + b"\xa5" * (SIZE - len(HEAD)), "image/png")
+
+
+class Full(Disk):
+    """A host that stores nothing more."""
+
+    async def keep(self, key: str, content: FileBytes) -> StoredFile:
+        raise FileAccessError("the disk is full")
+
+
+async def test_a_download_that_is_not_stored_is_let_go_while_it_is_encoded() -> None:
+    gc.collect()
+    tracemalloc.start()
+    try:
+        await send(ImagePart("https://example.org/a.png"), Full(), Fresh(), Endpoint.RESPONSES, keep=True)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < SIZE * 2.2, f"{peak / SIZE:.2f} times its size"
 
 
 @pytest.mark.parametrize("aiohttp", [True, False])
