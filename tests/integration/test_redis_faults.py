@@ -351,6 +351,86 @@ async def test_settings_hold_from_the_next_call(
     assert raw.get(worker.keys.row(mid(4))) is None
 
 
+async def test_the_size_of_a_batch_and_the_limit_of_failures_hold_without_reload(
+    start: Callable[..., Worker], worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker.policy = evolve(worker.policy, batch_size=5)
+    await hold(worker, *range(1, 31))
+    worker.database.away = False
+    assert await worker.store.flush() == 5
+    worker.policy = evolve(worker.policy, batch_size=20)
+    await worker.store.load(CHAT, [mid(30)], worker.policy)
+    # what its own flusher had taken when the database was away comes first, in the batch that it was
+    assert 20 in [await worker.store.flush() for _ in range(2)]
+    other = start(flush_interval=0.002, pipe="limits")
+    other.policy = evolve(other.policy, flush_failure_limit=50)
+    await hold(other, 1)
+    failed = ("artifact_flushes", (("outcome", "failed"),))
+    await until(lambda: other.metrics.counters.get(failed, 0) >= 2)
+    assert "REDIS_FLUSH_FAILURE_LIMIT" not in caplog.text
+    other.policy = evolve(other.policy, flush_failure_limit=2)
+    await other.store.load(CHAT, [mid(1)], other.policy)
+    await until(lambda: "REDIS_FLUSH_FAILURE_LIMIT" in caplog.text)
+
+
+async def test_one_row_of_a_batch_that_is_another_chats_costs_itself_only(
+    worker: Worker, raw: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    direct = SealingSqlArtifactStore(worker.environment)
+    theirs = Artifact(mid(2), "another chat", "m", "a/b", "reasoning", {"n": "theirs"})
+    await direct.save([theirs], worker.policy)
+    await hold(worker, 1, 2, 3)
+    await hold(worker, 3)  # and one of them twice
+    worker.database.away = False
+    await worker.carry()
+    assert await worker.in_database([mid(1), mid(2), mid(3)]) == {mid(1), mid(3)}
+    found = await direct.load("another chat", [mid(2)], worker.policy)
+    assert found[mid(2)].payload == theirs.payload
+    assert raw.xpending(worker.keys.stream, GROUP)["pending"] == 0
+    assert mid(2) in caplog.text
+    await direct.aclose()
+
+
+async def test_a_redis_that_forgets_loses_what_was_not_carried_over_and_nothing_else(tmp_path: Path) -> None:
+    own = RedisServer('save ""')
+    worker = Worker(own.url, tmp_path, "pipe")
+    try:
+        assert await worker.store.save(artifacts(1), worker.policy) == {mid(1)}
+        await worker.carry()
+        await hold(worker, 2)
+        own.stop(kill=True)
+        own.start()
+        worker.database.away = False
+        assert set(await worker.store.load(CHAT, [mid(1), mid(2)], worker.policy)) == {mid(1)}
+        assert await worker.store.save(artifacts(3), worker.policy) == {mid(3)}
+        await worker.carry()
+        assert await worker.in_database([mid(1), mid(2), mid(3)]) == {mid(1), mid(3)}
+    finally:
+        await worker.store.aclose()
+        own.remove()
+
+
+async def test_a_redis_that_begins_to_evict_is_no_longer_trusted_with_rows(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = RedisServer("maxmemory 100mb", "maxmemory-policy volatile-lru")
+    worker = Worker(own.url, tmp_path, "pipe")
+    try:
+        await hold(worker, 1)
+        with redis.Redis(port=own.port) as client:
+            client.config_set("maxmemory-policy", "allkeys-lru")
+        worker.seconds += 40
+        worker.database.away = False
+        assert await worker.store.save(artifacts(2), worker.policy) == {mid(2)}
+        assert await worker.in_database([mid(1), mid(2)]) == {mid(2)}
+        assert caplog.text.count("Redis may evict") == 1
+        await worker.carry()
+        assert await worker.in_database([mid(1), mid(2)]) == {mid(1), mid(2)}
+    finally:
+        await worker.store.aclose()
+        own.remove()
+
+
 async def test_cache_hits_are_served_while_the_database_is_away(worker: Worker) -> None:
     await worker.store.save(artifacts(1, 2), worker.policy)
     await worker.carry()
