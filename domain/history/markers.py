@@ -3,6 +3,9 @@
 A marker is a line of its own, ``[`` + 20 characters of upper-case Crockford base 32 + ``]: #`` with blanks allowed around
 it. Markdown reads it as a link definition that nothing refers to and shows nothing. Inside a code fence the same
 characters are text. What a marker stands for is not known here.
+
+What is left of a marker that was cut counts as one, which leads nowhere: a line of another length right beside a marker, and
+the beginning of one at the very end of the text. Anywhere else it is the author's text.
 """
 
 from __future__ import annotations
@@ -14,10 +17,13 @@ from typing import Final, TypeAlias
 
 from attrs import frozen
 
-_ID: Final = "[0-9A-HJKMNP-TV-Z]{20}"
-_MARKER_LINE: Final = re.compile(rf"^[ \t]*\[({_ID})\]: #[ \t]*\r?$", re.MULTILINE)
+_CHARACTER: Final = "[0-9A-HJKMNP-TV-Z]"
+_LENGTH: Final = 20
+_MARKER_LINE: Final = re.compile(rf"^[ \t]*+\[({_CHARACTER}{{1,40}}+)\]: #[ \t]*+\r?$", re.MULTILINE)
+_CUT_MARKER: Final = re.compile(rf"(?<=\n)\[({_CHARACTER}{{10,20}}+)(?:\](?:: ?)?)?\Z")
 _FENCE_LINE: Final = re.compile(r"^ {0,3}(`{3,}|~{3,})([^\n]*)$", re.MULTILINE)
-_TELLTALE: Final = "]: #"
+_LONGEST_CUT: Final = 40
+_TELLTALE: Final = "["
 
 
 @frozen
@@ -100,10 +106,32 @@ def inside(spans: Sequence[tuple[int, int]], offset: int) -> bool:
 def _markers(text: str) -> Iterator[re.Match[str]]:
     if _TELLTALE not in text:
         return
+    lines = list(_MARKER_LINE.finditer(text)) if "]: #" in text else []
+    cut = _CUT_MARKER.search(text, max(0, len(text) - _LONGEST_CUT))
+    if not lines and cut is None:
+        return
     spans = fenced_spans(text)
-    for match in _MARKER_LINE.finditer(text):
-        if not inside(spans, match.start()):
-            yield match
+    block: list[re.Match[str]] = []
+    for match in lines:
+        if inside(spans, match.start()):
+            continue
+        if block and match.start() != block[-1].end() + 1:
+            yield from _sound(block)
+            block = []
+        block.append(match)
+    yield from _sound(block)
+    if cut is not None and not inside(spans, cut.start()) and _stands_alone(text, cut.start(), block):
+        yield cut
+
+
+def _sound(block: Sequence[re.Match[str]]) -> Sequence[re.Match[str]]:
+    """The lines of one block, if there is a marker among them."""
+    return block if any(len(match.group(1)) == _LENGTH for match in block) else ()
+
+
+def _stands_alone(text: str, start: int, block: Sequence[re.Match[str]]) -> bool:
+    """Whether what begins at ``start`` follows a blank line or the last block of markers."""
+    return text[:start].endswith("\n\n") or bool(block and block[-1].end() + 1 == start and _sound(block))
 
 
 def _fences(text: str) -> Iterator[tuple[int, int, str]]:

@@ -9,7 +9,7 @@ place of the message it replaced. Of a call that both sides recorded, ours is us
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import TypeAlias
 
 from attrs import evolve, field, frozen
@@ -76,7 +76,8 @@ def weave(
         text_follows, marked_later = number < last_text, number < last_marked
         woven.extend(_Weaver(items).weave(host, text_follows=text_follows, marked_later=marked_later))
     missing = tuple(item.id for item in own if isinstance(item, Gap))
-    return Turn(tuple(_messages(_close_gaps(woven, keep_calls=reasoning_may_be_gone))), missing)
+    orphans = {one for _, items in segments for one in _calls_behind_gaps(items)}
+    return Turn(tuple(_messages(_close_gaps(woven, orphans, keep_calls=reasoning_may_be_gone))), missing)
 
 
 class _Weaver:
@@ -149,6 +150,10 @@ class _Weaver:
             self._next = slot + 1
             if isinstance(replaced, MessageItem) and entry.phase is None:
                 entry = evolve(entry, phase=replaced.phase)
+            if isinstance(replaced, Gap):
+                # It may have been the message that the text replaced; or the reasoning of the calls behind it.
+                self._woven.extend((entry, replaced))
+                return
         elif limit is not None:
             self._advance(limit)
         elif is_last:
@@ -280,13 +285,23 @@ def _with_text(entry: Prose, text: str) -> Prose:
     return evolve(entry, part=TextPart(text, control))
 
 
-def _close_gaps(woven: Sequence[Woven], *, keep_calls: bool) -> list[InputItem | Prose]:
+def _calls_behind_gaps(own: Sequence[InputItem | Gap]) -> Iterator[str]:
+    """The ids of stored calls right behind a gap; in the woven turn the host's records may stand between the two."""
+    behind = False
+    for item in own:
+        if isinstance(item, FunctionCallItem) and behind:
+            yield item.call_id
+        else:
+            behind = isinstance(item, Gap)
+
+
+def _close_gaps(woven: Sequence[Woven], orphans: Set[str], *, keep_calls: bool) -> list[InputItem | Prose]:
     """Settle what missing items leave behind.
 
     Calls right behind a gap may have lost their reasoning: they are dropped, their outputs follow in `repair`; or they
     stay without the ids by which a provider would miss it. What goes with a call that is lost, or dropped here, is the
     reasoning before the gap. Anything else behind a gap shows that the gap held neither: a marker that leads nowhere then
-    costs nothing but itself.
+    costs nothing but itself. ``orphans`` are the ids of calls behind a gap in the store's own order.
     """
     closed: list[InputItem | Prose] = []
     after_gap = False
@@ -294,18 +309,23 @@ def _close_gaps(woven: Sequence[Woven], *, keep_calls: bool) -> list[InputItem |
         match item:
             case Gap():
                 after_gap = True
-            case FunctionCallItem() | FunctionOutputItem() if after_gap:
-                while closed and isinstance(closed[-1], ReasoningItem):
-                    closed.pop()
-                if isinstance(item, FunctionOutputItem):
-                    after_gap = False
-                    closed.append(item)
-                elif keep_calls:
+            case FunctionCallItem(call_id=call_id) if after_gap or call_id in orphans:
+                _drop_last_thoughts(closed)
+                if keep_calls:
                     closed.append(evolve(item, id=None, payload={}))
+            case FunctionOutputItem() if after_gap:
+                _drop_last_thoughts(closed)
+                after_gap = False
+                closed.append(item)
             case _:
                 after_gap = False
                 closed.append(item)
     return closed
+
+
+def _drop_last_thoughts(closed: list[InputItem | Prose]) -> None:
+    while closed and isinstance(closed[-1], ReasoningItem):
+        closed.pop()
 
 
 def _messages(woven: Iterable[InputItem | Prose]) -> Iterable[InputItem]:

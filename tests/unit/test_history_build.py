@@ -228,6 +228,13 @@ def test_of_parallel_calls_the_one_that_is_left_stays_valid() -> None:
     assert shape(history) == ["user:x", "(call_2", "call_2)", "assistant:A"]
 
 
+def test_edited_text_does_not_hide_that_the_reasoning_of_a_call_is_gone() -> None:
+    artifacts, block = stored(reasoning("1"), said("Words.", "1"), reasoning("2"), call("1"), output("1"))
+    del artifacts[mid(3)]
+    history = replay(user("x"), assistant("Words.\nSomething else." + block), artifacts=artifacts)
+    assert shape(history) == ["user:x", "rs_1", "assistant:Words.", "assistant:Something else."]
+
+
 def test_gaps_that_are_told_already_are_told_once() -> None:
     _, block = stored(reasoning("1"))
     messages = (user("x"), assistant("A" + block))

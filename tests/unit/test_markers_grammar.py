@@ -97,6 +97,34 @@ def test_what_is_no_marker_id(candidate: str) -> None:
     assert markers.ids(f"x\n\n[{candidate}]: #\n") == ()
 
 
+@pytest.mark.parametrize(
+    "cut", [f"[{A[:12]}", f"[{A[:19]}", f"[{A}", f"[{A}]", f"[{A}]:", f"[{A}]: ", f"[{A[:16]}]: #", f"[{A}0]: #\n"]
+)
+def test_a_marker_that_was_cut_is_one_that_leads_nowhere(cut: str) -> None:
+    (text, first, second) = markers.split(f"Hi\n\n[{A}]: #\n{cut}")
+    assert (text, first) == (TextSegment("Hi"), MarkerSegment(A))
+    assert isinstance(second, MarkerSegment)
+    assert markers.strip(f"Hi\n\n[{A}]: #\n{cut}") == "Hi"
+
+
+def test_the_only_marker_may_be_cut_too_but_nothing_else_is_taken_for_one() -> None:
+    assert markers.split(f"Hi\n\n[{A[:15]}") == (TextSegment("Hi"), MarkerSegment(A[:15]))
+    for text in (
+        f"Hi\n\n[{A[:15]}]: #",
+        f"Hi\n[{A[:15]}",
+        f"Hi [{A[:15]}",
+        f"```\n\n[{A[:15]}",
+        "Hi\n\n[1]: #",
+        "x\n\n[12",
+    ):
+        assert markers.split(text) == (TextSegment(text),)
+    assert markers.split(f"[1]: #\n\n[{A}]: #\n\n[2]: #") == (
+        TextSegment("[1]: #"),
+        MarkerSegment(A),
+        TextSegment("[2]: #"),
+    )
+
+
 @given(st.text(), st.lists(marker_ids, min_size=1, max_size=5))
 def test_what_is_rendered_after_any_text_is_read_back(text: str, some: list[str]) -> None:
     assert markers.ids(text + markers.render(some, after=text))[-len(some) :] == tuple(some)
