@@ -12,9 +12,11 @@ import importlib
 import importlib.util
 import json
 import logging
+import lzma
 import os
 import re
 import time
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -84,13 +86,8 @@ def read(path: Path, password: Secret) -> dict[str, bytes]:
             return {info.filename: archive.read(info) for info in _ours(path, archive)}
     except RuntimeError as error:  # what zip libraries raise for passwords
         raise ArchiveError(f"{path}: the password does not fit") from error
-    except (library.BadZipFile, EOFError, ValueError, NotImplementedError) as error:
+    except (library.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, NotImplementedError) as error:
         raise ArchiveError(f"{path} is damaged or no zip file") from error
-    except Exception as error:
-        # The decompressors raise errors of their own, each library another (zlib.error, LZMAError).
-        if type(error).__module__ in {"zlib", "lzma", "_lzma", "bz2"}:
-            raise ArchiveError(f"{path} is damaged") from error
-        raise
 
 
 def _ours(path: Path, archive: Any) -> list[Any]:
