@@ -219,6 +219,19 @@ async def test_faults_are_the_same_on_both(serve: Serve, events: int, fault: str
     assert (found.kind is FaultKind.READ_TIMEOUT) == (found.timeout is not None)
 
 
+async def test_what_came_before_the_end_is_not_lost_on_a_slow_reader(clients: HttpClients) -> None:
+    async with serving(saying(HEAD + chunk(EVENT), chunk(EVENT) * 3)) as port:
+        stream = OpenRouterProvider(clients).stream(asking(), connection(port))
+        await anext(stream)
+        await asyncio.sleep(0.2)  # the rest comes, and then the connection ends in the middle
+        rest = 0
+        with pytest.raises(ProviderError) as raised:
+            async for _ in stream:
+                rest += 1
+    assert rest == 3
+    assert raised.value.fault.kind is FaultKind.TRUNCATED
+
+
 async def test_a_broken_frame_does_not_hang(clients: HttpClients) -> None:
     # aiohttp tells a reader nothing of it; ours looks every two seconds.
     async with serving(saying(HEAD + chunk(EVENT), b"no length\r\nfoo", then="silence")) as port:
