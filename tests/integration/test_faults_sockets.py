@@ -19,6 +19,8 @@ import httpx
 import pytest
 from dependency_injector import providers
 
+from openrouter_pipe.adapters.openrouter import HttpClients
+
 sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 
 from broken_servers import (
@@ -64,7 +66,7 @@ def house_of(way: str, url: str, *, recent: bool = True, catalogue: bool = False
     """The pipe with the real provider adapter (and catalogue) behind it."""
     overrides = {"provider": None, **({"catalog_source": None} if catalogue else {})}
     house = House(recent=recent, overrides=overrides, BASE_URL=url, **valves)
-    house.container.transport_factory.override(providers.Object(TRANSPORTS[way]))
+    house.container.clients.override(providers.Singleton(HttpClients, **TRANSPORTS[way]))
     return house
 
 

@@ -1,10 +1,7 @@
-"""The ways to the network that tests of real sockets go over: name to the transport factory of `HttpClients`."""
+"""The ways to the network that tests of real sockets go over: a name, and the arguments of `HttpClients` for it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
-import httpx
-
-TRANSPORTS: Final[dict[str, Callable[[], httpx.AsyncBaseTransport] | None]] = {"httpx": None}
+TRANSPORTS: Final[dict[str, dict[str, object]]] = {"aiohttp": {"aiohttp": True}, "httpx": {"aiohttp": False}}
