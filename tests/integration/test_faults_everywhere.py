@@ -21,6 +21,7 @@ from dependency_injector import providers
 from openrouter_pipe.adapters.memory import (
     CountingIds,
     MemoryCostSink,
+    MemoryFetcher,
     MemoryFileStore,
     MemoryToolbox,
     SteadyRandomness,
@@ -29,6 +30,7 @@ from openrouter_pipe.adapters.memory.provider import answer
 from openrouter_pipe.adapters.openrouter import OpenRouterItemCodec
 from openrouter_pipe.composition.policies import turn_policies
 from openrouter_pipe.ports.chat import ChatEvent, ChatRequest, Completed, Failed
+from openrouter_pipe.ports.files import FileBytes
 from openrouter_pipe.ports.items import FunctionCallItem, ImageItem, ItemKind, ReasoningItem
 from openrouter_pipe.ports.provider import (
     FaultKind,
@@ -47,6 +49,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 from pipe_house import KEY, SECRET, House
 
 CALL = FunctionCallItem("call_1", "look", '{"at": "it"}', id="fc_1")
+PICTURE = FileBytes(b"\x89PNG\r\n\x1a\n" + bytes(40), "image/png", "a.png")
+LINK = "https://example.org/a.png"
 IMAGE = ImageItem("ig_1", "data:image/png;base64,iVBORw0KGgo=")
 THOUGHT = ReasoningItem(id="rs_1", summary=("Hm.",))
 USAGE = Usage(1, 2, 3, cost=0.1, raw={"total_tokens": 3})
@@ -74,7 +78,8 @@ METHODS = {
     "metrics": ("count", "gauge", "observe"),
     "costs": ("record",),
     "toolbox": ("specs", "run"),
-    "files": ("save",),
+    "files": ("save", "locate", "limit", "kept", "keep", "read"),
+    "fetcher": ("fetch",),
     "policies": ("__call__",),
     "events": ("emit",),
 }
@@ -82,6 +87,13 @@ METHODS = {
 
 SEPARATE = {"catalog_source.fetch", "ids.error_id"}
 """Not called in a good turn."""
+
+
+class Pages(MemoryFetcher):
+    """Downloads that the pipe can close."""
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
 
 
 class Trap:
@@ -168,6 +180,7 @@ class Scene:
             "policies": lambda settings: attrs.evolve(turn_policies(settings), cost_ttl_seconds=60),
             "toolbox": toolbox,
             "files": MemoryFileStore(),
+            "fetcher": Pages({LINK: PICTURE}),
         }
         self.traps = {name: Trap(port, self.calls, name) for name, port in inner.items()}
         for name in METHODS.keys() - {"toolbox", "files", "events"}:
@@ -197,7 +210,7 @@ class Scene:
         messages = [
             {"role": "user", "content": "hi"},
             {"role": "assistant", "content": first.strip()},
-            {"role": "user", "content": "again"},
+            {"role": "user", "content": [{"type": "text", "text": "again"}, *await self._pictures()]},
         ]
         await self._rest()
         before = asyncio.all_tasks()
@@ -216,6 +229,11 @@ class Scene:
             armed.method = ""
         self.left_tasks = asyncio.all_tasks() - before
         return text
+
+    async def _pictures(self) -> list[dict]:
+        """One of the host's own, one of the web."""
+        stored = await self.traps["files"].save(PICTURE)
+        return [{"type": "image_url", "image_url": {"url": url}} for url in (stored.url, LINK)]
 
     async def _rest(self) -> None:
         for _ in range(20):
