@@ -36,7 +36,7 @@ class MovableStore(SealingSqlArtifactStore):
     """A database that can be taken away: every write and read then fails as a dead server's would."""
 
     away = False
-    before_write: Callable[[], None] | None = None
+    sizes: list[int]
 
     async def save(self, artifacts: Sequence[Artifact], policy: StorePolicy) -> frozenset[str]:
         self._check()
@@ -48,6 +48,7 @@ class MovableStore(SealingSqlArtifactStore):
 
     async def save_sealed(self, rows: Sequence[SealedArtifact], pipe_id: str) -> frozenset[str]:
         self._check()
+        self.sizes.append(len(rows))
         return await super().save_sealed(rows, pipe_id)
 
     def _check(self) -> None:
@@ -63,6 +64,7 @@ class Worker:
         self.seconds = 0.0
         self.environment = {"DATA_DIR": str(folder)}
         self.database = MovableStore(self.environment, now=lambda: self.wall)
+        self.database.sizes = []
         self.keys = Keys(pipe)
         self.metrics = MemoryMetrics()
         link = RedisLink(lambda: connect({"REDIS_URL": url}), clock=lambda: self.seconds)
@@ -354,14 +356,13 @@ async def test_settings_hold_from_the_next_call(
 async def test_the_size_of_a_batch_and_the_limit_of_failures_hold_without_reload(
     start: Callable[..., Worker], worker: Worker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    worker.policy = evolve(worker.policy, batch_size=5)
-    await hold(worker, *range(1, 31))
-    worker.database.away = False
-    assert await worker.store.flush() == 5
-    worker.policy = evolve(worker.policy, batch_size=20)
-    await worker.store.load(CHAT, [mid(30)], worker.policy)
-    # what its own flusher had taken when the database was away comes first, in the batch that it was
-    assert 20 in [await worker.store.flush() for _ in range(2)]
+    for size, first in ((5, 1), (20, 101), (7, 201)):
+        worker.policy = evolve(worker.policy, batch_size=size)
+        await hold(worker, *range(first, first + 40))
+        worker.database.sizes.clear()
+        worker.database.away = False
+        await worker.carry()
+        assert max(worker.database.sizes) == size
     other = start(flush_interval=0.002, pipe="limits")
     other.policy = evolve(other.policy, flush_failure_limit=50)
     await hold(other, 1)
