@@ -62,7 +62,7 @@ fuzz: $(VENV)/.installed ## Random input against the readers of URLs, data URLs 
 soak: $(VENV)/.installed ## Mixed traffic and faults for 30 minutes (SOAK_SECONDS=60 for less)
 	@$(BIN)/python tests/benchmarks/soak.py
 
-chaos: $(VENV)/.installed ## Kill, stop and freeze workers, Redis and PostgreSQL under load (75 s; SEED=n repeats one)
+chaos: $(VENV)/.installed ## Kill, stop and freeze workers, Redis and PostgreSQL under load (two minutes; SEED=n repeats one)
 	@$(BIN)/python tests/integration/chaos_redis.py $(if $(SEED),--seed $(SEED))
 
 wheel: $(VENV)/.installed ## Build the wheel into dist/
