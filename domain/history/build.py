@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -24,6 +25,11 @@ from openrouter_pipe.ports.items import (
 )
 
 __all__ = ["History", "build", "marker_ids", "repair"]
+
+_log = logging.getLogger(__name__)
+
+_TOLD_PER_TURN: Final = 20
+"""Repeated markers that a turn names in the log at most."""
 
 IMAGE_ONLY: Final = "[image]"
 """What is left of an assistant message that showed nothing but images."""
@@ -134,6 +140,8 @@ class _Builder:
         may_be_gone = self._policy.persist_reasoning != REASONING_CONVERSATION
         turn = turns.weave(self._entries, self._artifacts, self._used, self._records, reasoning_may_be_gone=may_be_gone)
         self.missing += len(turn.missing)
+        for one in turn.repeated[:_TOLD_PER_TURN]:
+            _log.warning("marker %s occurs again and is skipped", one)
         items = turn.items
         if not items and self._image_only:
             items = (MessageItem(Role.ASSISTANT, (TextPart(IMAGE_ONLY),)),)

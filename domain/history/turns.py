@@ -45,10 +45,11 @@ Woven: TypeAlias = InputItem | Prose | Gap
 
 @frozen
 class Turn:
-    """The items of a turn in the provider's order, and the markers that led nowhere."""
+    """The items of a turn in the provider's order, the markers that led nowhere, and those that stood there before."""
 
     items: tuple[InputItem, ...] = field(repr=False)
     missing: tuple[str, ...] = ()
+    repeated: tuple[str, ...] = ()
 
 
 def weave(
@@ -64,7 +65,8 @@ def weave(
     ``reasoning_may_be_gone`` says that missing reasoning is no accident: its calls stay, without the provider's own ids,
     so that nothing refers to it. Otherwise they are dropped with it.
     """
-    segments = [_segment(part, artifacts, used) for part in _segments(entries)]
+    repeated: dict[str, None] = {}
+    segments = [_segment(part, artifacts, used, repeated) for part in _segments(entries)]
     own = [item for _, items in segments for item in items]
     entries_left = _host_leftovers(segments, own, records)
     last_text = max(
@@ -77,7 +79,9 @@ def weave(
         woven.extend(_Weaver(items).weave(host, text_follows=text_follows, marked_later=marked_later))
     missing = tuple(item.id for item in own if isinstance(item, Gap))
     orphans = {one for _, items in segments for one in _calls_behind_gaps(items)}
-    return Turn(tuple(_messages(_close_gaps(woven, orphans, keep_calls=reasoning_may_be_gone))), missing)
+    return Turn(
+        tuple(_messages(_close_gaps(woven, orphans, keep_calls=reasoning_may_be_gone))), missing, tuple(repeated)
+    )
 
 
 class _Weaver:
@@ -207,11 +211,12 @@ def _segments(entries: Sequence[Entry]) -> list[tuple[list[Entry], list[str]]]:
 
 
 def _segment(
-    part: tuple[list[Entry], list[str]], artifacts: Mapping[str, InputItem], used: set[str]
+    part: tuple[list[Entry], list[str]], artifacts: Mapping[str, InputItem], used: set[str], repeated: dict[str, None]
 ) -> tuple[list[Entry], list[InputItem | Gap]]:
     own: list[InputItem | Gap] = []
     for one in part[1]:
         if one in used:
+            repeated[one] = None
             continue
         used.add(one)
         item = artifacts.get(one)

@@ -242,6 +242,38 @@ async def test_a_database_out_of_reach_costs_the_memory_and_is_told_once(tmp_pat
         assert not [one for one in again if isinstance(one, Notified)]
 
 
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+async def test_markers_of_every_bad_kind_are_skipped_with_a_warning_each(
+    database: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    environment = {"DATA_DIR": str(tmp_path)} if database == "sqlite" else {"DATABASE_URL": postgres_url()}
+    pipe_id = f"p{uuid.uuid4().hex}"
+    unknown, foreign = "7" * 20, "6" * 20
+    store = SqlArtifactStore(environment)
+    thought = {"type": "reasoning", "id": "rs_theirs", "summary": [], "signature": "x", "format": "anthropic-claude-v1"}
+    policy = StorePolicy(pipe_id, Secret("a key"))
+    await store.save([Artifact(foreign, "chat-of-another", "m", "a/b", "reasoning", thought)], policy)
+    await store.aclose()
+    async with Remembering(environment, pipe_id=pipe_id) as pipe:
+        first = await pipe.ask(LOOP + "Look.")
+        made = remembered(pipe.sent()[-1])
+        (text,) = pipe.history[-1].parts
+        good = MARKER.findall(shown(first))[0]
+        bad = "".join(f"[{one}]: #\n" for one in (unknown, foreign, good)) + f"[{good[:13]}"
+        pipe.history[-1] = ChatMessage(Role.ASSISTANT, (TextPart(text.text + bad),))
+        caplog.clear()
+        events = await pipe.ask("And now?")
+        assert isinstance(events[-1], Completed)
+        assert remembered(pipe.sent()[-1]) == made
+        assert "rs_theirs" not in json.dumps(pipe.sent()[-1])
+        assert good[:13] not in json.dumps(pipe.sent()[-1])
+    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    for one in (unknown, foreign, good):
+        assert sum(one in line for line in warned) == 1, warned
+    (told,) = [event.text for event in events if isinstance(event, Notified)]
+    assert "3 stored items" in told
+
+
 async def test_earlier_rows_are_read_while_writing_is_spared(tmp_path: Path) -> None:
     class Unwritable(SqlArtifactStore):
         failing = False

@@ -258,10 +258,13 @@ def test_reasoning_kept_for_one_reply_leaves_calls_without_a_trace_of_it() -> No
     assert history.warnings == ()
 
 
-def test_a_marker_counts_once() -> None:
+def test_a_marker_counts_once(caplog: pytest.LogCaptureFixture) -> None:
     artifacts, block = stored(call("1"), output("1"))
     history = replay(user("x"), assistant("A" + block + block), user("y"), assistant("B" + block), artifacts=artifacts)
     assert shape(history) == ["user:x", "(call_1", "call_1)", "assistant:A", "user:y", "assistant:B"]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"marker {mid(number)} occurs again and is skipped" for number in (1, 2, 1, 2)
+    ]
 
 
 def test_a_stored_message_of_another_role_is_not_believed() -> None:
