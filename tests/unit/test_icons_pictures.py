@@ -34,7 +34,8 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 def png(width: int = 2, height: int = 2, *extra: bytes) -> bytes:
     """A valid PNG; rows are not written beyond a few megabytes, as in a bomb."""
-    rows = zlib.compress((b"\0" + b"\x7f" * (width * 3)) * min(height, 4_000_000 // (width * 3 + 1)))
+    row = b"\0" + b"\x7f" * min(width * 3, 4_000_000)
+    rows = zlib.compress(row * min(height, 4_000_000 // len(row)))
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + head + b"".join(extra) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
