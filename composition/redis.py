@@ -38,6 +38,10 @@ from openrouter_pipe.ports.upkeep import ArtifactUpkeep
 _log: Final = logging.getLogger(__name__)
 
 
+_COSTS_DEADLINE: Final = 1.0
+"""Seconds that a turn may wait for a snapshot to be written; it is then dropped, and so are others for a while."""
+
+
 @frozen
 class RedisPlan:
     """Whether Redis is active, and what is missing where it is not (in words, the variable or valve first)."""
@@ -116,7 +120,9 @@ async def _nothing() -> None:
 
 def cost_sink(environment: Mapping[str, str], pipe_id: str) -> CostSink | None:
     """Where cost snapshots go; nowhere without Redis. Opens nothing; has ``aclose``."""
-    return RedisCostSink(redis_link(environment), pipe_id) if plan(environment).active else None
+    if not plan(environment).active:
+        return None
+    return RedisCostSink(RedisLink(lambda: connect(environment), deadline=_COSTS_DEADLINE), pipe_id)
 
 
 class Sharing:

@@ -104,13 +104,20 @@ def _seconds(environment: Mapping[str, str], name: str) -> float:
 
 
 class RedisLink:
-    """One client, opened at first use, with a pause after each failure. ``clock`` is monotonic, in seconds.
+    """One client, opened at first use, with a pause after each failure. ``clock`` is monotonic; times in seconds.
 
     ``can_hold`` says whether Redis may hold what is nowhere else: not while it evicts keys that do not expire.
     """
 
-    def __init__(self, open_client: Callable[[], Any], *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        open_client: Callable[[], Any],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        deadline: float = DEADLINE,
+    ) -> None:
         self._open = open_client
+        self._deadline = deadline
         self._clock = clock
         self._client: Any = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -136,7 +143,7 @@ class RedisLink:
             # Connections belong to the loop that opened them; it is gone, and with it the way to close them.
             self._loop, self._client, self._probed_at = loop, None, None
         try:
-            async with asyncio.timeout(DEADLINE):
+            async with asyncio.timeout(self._deadline):
                 if self._client is None:
                     self._client = self._open()
                 if self._probed_at is None or self._clock() - self._probed_at > _PROBE_AFTER:

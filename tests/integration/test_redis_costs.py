@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,11 +16,13 @@ from attrs import evolve
 
 from openrouter_pipe.adapters.redis import RedisCostSink, RedisLink, connect
 from openrouter_pipe.composition.costs import add_up, as_csv, run_costs
+from openrouter_pipe.composition.redis import cost_sink
 from openrouter_pipe.ports.telemetry import CostSnapshot
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 from redis_server import RedisServer
 
+SEVERAL = {"UVICORN_WORKERS": "2", "WEBSOCKET_MANAGER": "redis"}
 USAGE = {"input_tokens": 100, "output_tokens": 20, "cost": 0.25, "details": {"cached": 1}}
 SNAPSHOT = CostSnapshot("guid-1", "a@example.org", "Ada", "openai/gpt-5", USAGE, 1_700_000_000.9)
 
@@ -76,6 +79,31 @@ def test_without_redis_nothing_is_raised() -> None:
         await sink.aclose()
 
     asyncio.run(run())
+
+
+def test_a_redis_that_hangs_holds_a_turn_up_for_a_second_at_most_and_not_again_at_once() -> None:
+    frozen = RedisServer()
+
+    async def run() -> list[float]:
+        sink = cost_sink({**SEVERAL, "REDIS_URL": frozen.url, "WEBSOCKET_REDIS_URL": frozen.url}, "p")
+        assert isinstance(sink, RedisCostSink)
+        await sink.record("u", SNAPSHOT, 60)
+        frozen.freeze()
+        waits = []
+        for _ in range(2):
+            began = time.monotonic()
+            await sink.record("u", SNAPSHOT, 60)
+            waits.append(time.monotonic() - began)
+        frozen.freeze(on=False)
+        await sink.aclose()
+        return waits
+
+    try:
+        first, second = asyncio.run(run())
+    finally:
+        frozen.remove()
+    assert first < 1.5
+    assert second < 0.1
 
 
 def test_the_reader_adds_up_and_steps_over_garbage(

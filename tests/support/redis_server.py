@@ -64,6 +64,10 @@ class RedisServer:
             self._process.wait(20)
             self._process = None
 
+    def freeze(self, *, on: bool = True) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP if on else signal.SIGCONT)
+
     def remove(self) -> None:
         with contextlib.suppress(Exception):
             self.stop(kill=True)
