@@ -209,18 +209,23 @@ class _Reads:
         get their say before and after, and the slow second parse of broken JSON never runs on the loop.
         """
         self.waiting = len(payloads)
+        reader = self._reader
+        read = reader.read
         batch: list[ProviderEvent] = []
         for data in payloads:
-            if type(data) is bytes and len(data) < THREAD_BYTES:
-                event = _parsed(data)
-            else:
-                event = await _parsed_large(data)
             try:
-                batch.extend(_read(self._reader, event))
+                if type(data) is bytes and len(data) < THREAD_BYTES:
+                    event = loads(data)
+                else:
+                    event = await _parsed_large(data)
+                batch += read(event)
             except ProviderError as error:
                 self._failure = error
                 break
-            if self._reader.finished:
+            except (ValueError, KeyError, TypeError, AttributeError, IndexError) as exc:
+                # By its kind only: the content is somebody's chat.
+                _LOG.warning("skipped an event that is not JSON of the documented shape (%s)", type(exc).__name__)
+            if reader.finished:
                 self.over = True
                 break
         self._seen = self._seen or bool(batch)
@@ -307,30 +312,9 @@ async def _whole(first: bytes, answer: Body, reader: _Reader, context: faults.Co
         raise ProviderError(faults.malformed(message, context, status=200)) from None
 
 
-def _parsed(data: bytes) -> Any:
-    """The JSON of an event; None if it is none, which is logged by size only (the content is somebody's chat)."""
-    try:
-        return loads(data)
-    except ValueError:
-        _LOG.warning("skipped an event of %d bytes that is not JSON in UTF-8", len(data))
-        return None
-
-
 async def _parsed_large(data: Payload) -> Any:
     if isinstance(data, tuple):
         with suppress(LookupError, ValueError):
             return await loads_around(data)
         data = await asyncio.to_thread(b"".join, data)
-    return await asyncio.to_thread(_parsed, data)
-
-
-def _read(reader: _Reader, event: Any) -> Iterable[ProviderEvent]:
-    if not isinstance(event, dict):
-        if event is not None:
-            _LOG.warning("skipped an event that is not a JSON object")
-        return ()
-    try:
-        return reader.read(event)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as exc:
-        _LOG.warning("skipped an event without the documented shape (%s)", type(exc).__name__)
-        return ()
+    return await asyncio.to_thread(loads, data)

@@ -236,10 +236,10 @@ def _refusal_done(event: Wire) -> Iterable[ProviderEvent]:
 
 
 def _reasoning_delta(event: Wire) -> Iterable[ProviderEvent]:
-    delta = _words(event, "delta")
-    if not delta:
-        return _NOTHING
-    return (ReasoningDelta(_index(event), _index(event, "content_index"), delta, summary=False),)
+    delta, index, part = event["delta"], event["output_index"], event["content_index"]
+    if type(delta) is not str or type(index) is not int or type(part) is not int:
+        raise TypeError("a reasoning delta without text or indices")
+    return (ReasoningDelta(index, part, delta, False),) if delta else _NOTHING
 
 
 def _reasoning_done(event: Wire) -> Iterable[ProviderEvent]:
@@ -248,10 +248,10 @@ def _reasoning_done(event: Wire) -> Iterable[ProviderEvent]:
 
 
 def _summary_delta(event: Wire) -> Iterable[ProviderEvent]:
-    delta = _words(event, "delta")
-    if not delta:
-        return _NOTHING
-    return (ReasoningDelta(_index(event), _index(event, "summary_index"), delta, summary=True),)
+    delta, index, part = event["delta"], event["output_index"], event["summary_index"]
+    if type(delta) is not str or type(index) is not int or type(part) is not int:
+        raise TypeError("a delta of a summary without text or indices")
+    return (ReasoningDelta(index, part, delta, True),) if delta else _NOTHING
 
 
 def _summary_done(event: Wire) -> Iterable[ProviderEvent]:
