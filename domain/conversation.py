@@ -180,11 +180,10 @@ def _report_of(error: Exception) -> ErrorReport:
 
 
 def _measure(meter: Meter | None, last: Completed | Failed | None) -> None:
-    """Note that the turn is over, and count it unless it was given up; an answer that cannot be counted is still one."""
+    """Note that the turn is over, and count it; an answer that cannot be counted is still one."""
     try:
         if meter is not None:
             meter.load()
-        if meter is not None and last is not None:
             meter.end(last)
     except Exception:  # noqa: BLE001 - the same edge
         _log.exception("the end of a turn could not be measured")

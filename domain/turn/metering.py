@@ -37,10 +37,13 @@ class Meter:
         """One tool call ended."""
         self._services.metrics.count("tool_calls", 1, {"outcome": "ok" if ok else "failed"})
 
-    def end(self, last: Completed | Failed) -> None:
-        """The turn is over."""
-        outcome = "completed" if isinstance(last, Completed) else last.code
+    def end(self, last: Completed | Failed | None) -> None:
+        """The turn is over; without a last event its user ended it."""
         metrics = self._services.metrics
+        if last is None:
+            metrics.count("turns", 1, {"kind": self._kind, "outcome": "cancelled"})
+            return
+        outcome = "completed" if isinstance(last, Completed) else last.code
         metrics.count("turns", 1, {"kind": self._kind, "outcome": outcome})
         metrics.observe("turn_seconds", self.seconds, {"kind": self._kind})
         if (usage := last.usage) is not None:

@@ -973,6 +973,18 @@ async def test_turns_are_counted_by_outcome() -> None:
     assert len(counted) == 2
 
 
+async def test_a_turn_that_its_user_ended_is_counted_as_cancelled() -> None:
+    house = House()
+    endless(house)
+    async with aclosing(house.conversation.respond(house.request())) as answer:
+        async for event in answer:
+            if isinstance(event, TextAdded):
+                break
+    counted = {dict(labels)["outcome"]: n for (name, labels), n in house.metrics.counters.items() if name == "turns"}
+    assert counted == {"cancelled": 1}
+    assert house.metrics.gauges[("turns_running", ())] == 0
+
+
 class StoppedClock(ShortSleeps):
     """Works until ``broken``; from then on telling the time raises."""
 
