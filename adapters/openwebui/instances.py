@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import sys
 from collections.abc import Callable
 from types import ModuleType
@@ -20,6 +21,7 @@ DRAIN_SECONDS: Final = 600.0
 """How long turns of a retired instance may still run."""
 GRACE_SECONDS: Final = 1.0
 """How long an old instance that is used once more keeps its services before they are retired."""
+_LOG: Final = logging.getLogger(__name__)
 _REGISTRY: Final = "_openrouter_pipe_instances"
 
 _DRAINING: set[asyncio.Task[None]] = set()
@@ -67,7 +69,10 @@ def enter(function: str, age: int, retire: Callable[[], None]) -> tuple[bool, Ca
 
     for other, retire_other in sorted(same.items()):
         if other < age:
-            retire_other()
+            try:
+                retire_other()
+            except Exception:  # noqa: BLE001 - the edge: an older version's code, of a loop that may be gone
+                _LOG.warning("an older instance of this function could not be retired", exc_info=True)
     return max(same) <= age, leave
 
 
@@ -111,9 +116,15 @@ class Tenure:
 
     async def _drain(self) -> None:
         if self._running:
-            limit = asyncio.ensure_future(self._services.clock.sleep(DRAIN_SECONDS))
+            limit = asyncio.ensure_future(self._limit())
             idle = asyncio.ensure_future(self._idle.wait())
             await asyncio.wait({limit, idle}, return_when=asyncio.FIRST_COMPLETED)
             limit.cancel()
             idle.cancel()
         await self._services.close()
+
+    async def _limit(self) -> None:
+        try:
+            await self._services.clock.sleep(DRAIN_SECONDS)
+        except Exception:  # noqa: BLE001 - the edge: a clock that fails must not cut running turns short
+            await asyncio.sleep(DRAIN_SECONDS)
