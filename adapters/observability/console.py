@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from openrouter_pipe.adapters.observability.context import LogContext, Scope, current
@@ -92,8 +93,18 @@ class _PipeHandler(logging.Handler):
             self._pass_on(record)
         except RecursionError:
             raise
-        except Exception:  # noqa: BLE001 - the edge: a record that cannot be written must never end a turn
-            self.handleError(record)
+        except Exception as error:  # noqa: BLE001 - the edge: a record that cannot be written must never end a turn
+            with suppress(Exception):
+                self._tell_of_lost(record, error)
+
+    def _tell_of_lost(self, record: logging.LogRecord, error: Exception) -> None:
+        """Instead of `handleError`, which prints message and arguments as they are, secrets and all."""
+        scope, upwards = current(), self._logger.parent
+        if upwards:
+            words = (
+                f"a log line of {record.module}, line {record.lineno}, could not be written ({type(error).__name__})"
+            )
+            upwards.callHandlers(_finished(record, scope, words, ""))
 
     def _pass_on(self, record: logging.LogRecord) -> None:
         scope = current()

@@ -157,10 +157,45 @@ async def test_a_generator_closed_elsewhere_leaves_no_context():
     assert current().context == LogContext()
 
 
-def test_a_broken_record_or_redaction_never_raises(host, pipe, monkeypatch):
-    monkeypatch.setattr(logging, "raiseExceptions", False)
+def test_a_broken_record_or_redaction_never_raises(host, pipe):
     pipe.configure("INFO", redact)
     log.info("%d", "not a number")
     pipe.configure("INFO", lambda text: text[10**9])
     log.info("x")
-    assert host.lines == []
+    assert ["could not be written" in line for line in host.lines] == [True, True]
+    assert "not a number" not in "".join(host.lines)
+
+
+def test_handlers_of_the_host_that_fail_do_not_end_a_turn(pipe):
+    class Failing(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise RuntimeError("no disk")
+
+    failing, root = Failing(), logging.getLogger()
+    root.addHandler(failing)
+    try:
+        pipe.configure("INFO", redact)
+        log.info("x")
+    finally:
+        root.removeHandler(failing)
+
+
+class Unprintable:
+    def __str__(self) -> str:
+        raise ValueError("hunter2")
+
+    __repr__ = __str__
+
+
+def test_a_record_that_cannot_be_made_leaves_no_argument_on_the_error_stream(host, pipe, capsys):
+    """The standard library prints message, arguments and traceback of such a record, unredacted."""
+    pipe.configure("INFO", redact)
+    with bound(Scope(CONTEXT)):
+        log.warning("not a number: %d", "hunter2")
+        log.warning("%s", Unprintable())
+        log.warning("too many", "hunter2")  # noqa: PLE1205 - that is what is tried
+    captured = capsys.readouterr()
+    assert "hunter2" not in captured.err + captured.out
+    assert "hunter2" not in "".join(host.lines)
+    assert sum("could not be written" in line for line in host.lines) == 3
+    assert all("test_logging_context" in line and "request_id=r1" in line for line in host.lines)
