@@ -77,6 +77,7 @@ def assert_nothing_piled_up(before: Census, after: Census) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # 0.6.28 runs pip for the function's requirements at each reload
 def test_twenty_reloads_leak_nothing(host: WebUIHost) -> None:
     source = bundle_text()
     try:
@@ -132,6 +133,7 @@ class Traffic:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # 0.6.28 runs pip for the function's requirements at each reload
 @pytest.mark.usefixtures("probe")
 def test_twenty_reloads_under_traffic_lose_no_turn(host: WebUIHost) -> None:
     source = bundle_text()
