@@ -276,14 +276,12 @@ def make_pipe_class(
     ``build`` makes the services for the host's function id, once, at the first call. ``host`` tells what the host can do.
     ``prepare`` runs in a thread before the first ``build``: imports that would hold up the host's event loop.
     """
-    valves_class = make_valves(password_inputs=host().renders_inputs)
-    user_valves_class = make_user_valves()
 
     class Pipe:
         """The function's entry class. Parameters are injected by name; only those that are used are asked for."""
 
-        Valves = valves_class
-        UserValves = user_valves_class
+        Valves = make_valves(password_inputs=host().renders_inputs)
+        UserValves = make_user_valves()
 
         def __init__(self) -> None:
             self.valves: BaseModel = self.Valves()

@@ -50,19 +50,15 @@ def shape(
     ``tools`` are the host's functions. ``resolve`` turns a fallback's name into an id that may be used; without it names
     are taken as they stand. Never raises for what a caller sent.
     """
-    notes: dict[str, None] = {}
-
-    def warn(line: str) -> None:
-        notes[line] = None
-
+    notes: list[str] = []
+    warn = notes.append
     card, given = model.card, request.parameters
     sent = forwarded(given, endpoint, warn)
     limit = choose_max_output_tokens(given, card, policy, warn)
-    reasoning = choose_reasoning(
-        read_wish(given, endpoint, warn), card, policy, task=request.task is not None, max_output_tokens=limit
-    )
+    wish, is_task = read_wish(given, endpoint, warn), request.task is not None
+    reasoning = choose_reasoning(wish, card, policy, task=is_task, max_output_tokens=limit)
     search = _equipment(request, model, tools, endpoint, policy, reasoning, warn)
-    if request.task is None:
+    if not is_task:
         sent.update(_modalities(card, sent))
     use = own_tools.choose_tool_use(given, search.tools, endpoint, warn)
     identifiers = choose_identifiers(request.identity, policy)
@@ -71,7 +67,7 @@ def shape(
             endpoint=endpoint,
             model=search.api_id,
             input=items,
-            stream=request.stream and request.task is None,
+            stream=request.stream and not is_task,
             fallback_models=choose_fallbacks(given, frozenset({search.api_id, model.api_id, card.id}), resolve, warn),
             instructions=_instructions(given.get("instructions"), warn),
             tools=use.tools,
@@ -81,7 +77,7 @@ def shape(
             reasoning=reasoning,
             output_format=read_output_format(given, warn),
             verbosity=read_verbosity(given, warn),
-            caching=None if request.task else caching.choose_caching(items, card, sent, policy),
+            caching=None if is_task else caching.choose_caching(items, card, sent, policy),
             plugins=search.plugins,
             user=identifiers.user,
             session_id=identifiers.session_id,
@@ -89,7 +85,7 @@ def shape(
             parameters=sent,
             beta_features=caching.beta_features(card, policy),
         ),
-        tuple(notes),
+        tuple(dict.fromkeys(notes)),
     )
 
 
