@@ -59,7 +59,7 @@ class HostFileStore:
         self._identity = identity
         self._patience = patience
         self._fallback = fallback
-        self._own_hosts = file_addresses.own_hosts(request)
+        self._own_hosts: frozenset[str] | None = None
         self._shown: dict[str, str] | None = None
 
     async def save(self, content: FileBytes) -> StoredFile:
@@ -98,6 +98,8 @@ class HostFileStore:
 
     def locate(self, address: str) -> str | None:
         """The id in an address of this host."""
+        if self._own_hosts is None:
+            self._own_hosts = file_addresses.own_hosts(self._request)
         return file_addresses.locate(address, self._own_hosts)
 
     async def limit(self) -> int | None:
