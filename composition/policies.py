@@ -39,6 +39,10 @@ _ONE_DOWNLOAD: Final = 135.0
 """Seconds that one download may take on top of all its retries."""
 
 
+_THINKING: Final = {"open_webui": "boxes"}
+"""The one value of THINKING_OUTPUT_MODE that has another name inside."""
+
+
 def connection(settings: Settings) -> Connection:
     """Where and how to reach OpenRouter."""
     return Connection(
@@ -172,7 +176,7 @@ def turn_policies(settings: Settings, pipe_id: str = "openrouter") -> TurnPolici
         streaming=StreamingPolicy(
             delta_char_limit=settings.STREAMING_DELTA_CHAR_LIMIT,
             idle_flush_seconds=settings.STREAMING_IDLE_FLUSH_MS / 1000,
-            thinking_output_mode=settings.THINKING_OUTPUT_MODE,
+            thinking_output_mode=_THINKING.get(settings.THINKING_OUTPUT_MODE, settings.THINKING_OUTPUT_MODE),
             show_final_usage_status=settings.SHOW_FINAL_USAGE_STATUS,
         ),
     )

@@ -22,12 +22,12 @@ class StreamingPolicy:
     """How an answer reaches the front end.
 
     ``delta_char_limit`` bounds the text of one merged update, 0 merges nothing; ``idle_flush_seconds`` bounds how long
-    text may be held. ``thinking_output_mode`` is open_webui, status or both.
+    text may be held. ``thinking_output_mode`` is boxes, status or both.
     """
 
     delta_char_limit: int = 256
     idle_flush_seconds: float = 0.03
-    thinking_output_mode: str = "open_webui"
+    thinking_output_mode: str = "boxes"
     show_final_usage_status: bool = True
 
 

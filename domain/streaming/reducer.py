@@ -78,11 +78,11 @@ _log = logging.getLogger(__name__)
 class TurnReducer:
     """The state of one turn's output.
 
-    ``thinking`` is the setting THINKING_OUTPUT_MODE (open_webui, status, both), or ``none``. ``quiet`` suppresses every
-    status line, for turns that nobody watches.
+    ``thinking`` says where reasoning is shown: in ``boxes`` of its own, as ``status`` lines, ``both`` or ``none``.
+    ``quiet`` suppresses every status line, for turns that nobody watches.
     """
 
-    def __init__(self, clock: Clock, ids: Ids, thinking: str = "open_webui", *, quiet: bool = False) -> None:
+    def __init__(self, clock: Clock, ids: Ids, thinking: str = "boxes", *, quiet: bool = False) -> None:
         self._stage = Stage(clock, ids, thinking, quiet=quiet)
         self._round_index = 0
         self._finish: ResponseFinished | None = None

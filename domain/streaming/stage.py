@@ -41,7 +41,7 @@ class Stage:
     def __init__(self, clock: Clock, ids: Ids, thinking: str, *, quiet: bool) -> None:
         self.clock = clock
         self.thinking: ThoughtState | None = None
-        self.boxes = thinking in {"open_webui", "both"}
+        self.boxes = thinking in {"boxes", "both"}
         self.status = StatusLine(clock)
         self.next_index = 0
         self.out: list[ReducerEvent] = []

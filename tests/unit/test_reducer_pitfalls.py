@@ -39,7 +39,7 @@ from openrouter_pipe.ports.provider import (
 
 
 class Run:
-    def __init__(self, thinking: str = "open_webui", *, quiet: bool = False) -> None:
+    def __init__(self, thinking: str = "boxes", *, quiet: bool = False) -> None:
         self.clock = ManualClock()
         self.reducer = TurnReducer(self.clock, CountingIds(), thinking, quiet=quiet)
         self.reducer.begin_round()
@@ -244,7 +244,7 @@ def test_status_flooding_is_held_to_two_lines_a_second() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "boxes", "lines"), [("open_webui", 1, 0), ("status", 0, 1), ("both", 1, 1), ("none", 0, 0)]
+    ("mode", "boxes", "lines"), [("boxes", 1, 0), ("status", 0, 1), ("both", 1, 1), ("none", 0, 0)]
 )
 def test_thinking_shows_where_the_setting_says(mode: str, boxes: int, lines: int) -> None:
     run = Run(mode).feed(ReasoningDelta(0, 0, "hm", summary=True))

@@ -198,7 +198,7 @@ FAILED_OUT = [
 ]
 
 
-def run(events: list, thinking: str = "open_webui") -> tuple[TurnReducer, list]:
+def run(events: list, thinking: str = "boxes") -> tuple[TurnReducer, list]:
     reducer = TurnReducer(ManualClock(), CountingIds(), thinking)
     reducer.begin_round()
     return reducer, [out for event in events for out in reducer.feed(event)]
