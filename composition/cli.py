@@ -19,6 +19,7 @@ The pipe between Open WebUI and OpenRouter, on the command line.
   openrouter-pipe valves                    every setting with its default and bounds
   openrouter-pipe rotate-key                encrypt stored reasoning and tool results with a new key
   openrouter-pipe logs find --chat ID       the encrypted records of turns: find, show, verify, prune
+  openrouter-pipe doctor                    what is wrong with this installation, and what to do
 
 Settings go by the names of the valves: --set REASONING_EFFORT=high, or the environment variables named in docs/valves.md.
 """
@@ -60,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser("sync", help="show or write what the pipe would write into Open WebUI's model records")
     )
     _add_logs(commands.add_parser("logs", help="find, read, check and remove session logs"))
+    _add_doctor(commands.add_parser("doctor", help="examine this installation: every check with evidence and remedy"))
     _add_rotate_key(commands.add_parser("rotate-key", help="encrypt stored artifacts anew with the present key"))
     return parser
 
@@ -175,6 +177,36 @@ def _add_logs(parser: argparse.ArgumentParser) -> None:
     pruning.add_argument("--days", type=int, required=True, help="remove what was last written longer ago")
     pruning.add_argument("--dry-run", action="store_true", help="count only")
     parser.set_defaults(command=_logs)
+
+
+def _add_doctor(parser: argparse.ArgumentParser) -> None:
+    from openrouter_pipe.composition import doctor_command
+
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description, parser.epilog = doctor_command.DESCRIPTION, doctor_command.EPILOG
+    parser.add_argument("--json", action="store_true", help="one JSON object, for monitors")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 when there are warnings")
+    _add_examined(parser)
+    parser.set_defaults(command=_doctor)
+
+
+def _add_examined(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--from",
+        choices=("auto", "host", "environment"),
+        default="auto",
+        dest="source",
+        help="where settings come from (default: the host's valves where Open WebUI can be imported)",
+    )
+    parser.add_argument("--pipe-id", default="openrouter", help="the function's id in the host (default: %(default)s)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        dest="settings",
+        help="a setting without secret, over the others; repeatable",
+    )
 
 
 def _add_rotate_key(parser: argparse.ArgumentParser) -> None:
@@ -333,6 +365,19 @@ def _logs(options: argparse.Namespace) -> int:
         ask=getpass.getpass if sys.stdin.isatty() else None,
     )
     return run_logs(chosen, os.environ, Console())
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    import os
+
+    from rich.console import Console
+
+    from openrouter_pipe.composition.doctor_command import DoctorOptions, run_doctor
+
+    chosen = DoctorOptions(
+        options.pipe_id, _assignments(options.settings), options.source, options.json, options.strict
+    )
+    return run_doctor(chosen, os.environ, Console())
 
 
 def _rotate_key(options: argparse.Namespace) -> int:

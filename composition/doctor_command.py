@@ -1,0 +1,148 @@
+"""`openrouter-pipe doctor`: what the operator gives and sees. The checks themselves are in `composition.checks`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from attrs import frozen
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from openrouter_pipe.adapters.openrouter import HttpClients
+from openrouter_pipe.composition.checks.gathering import Gathered, from_environment, from_host, has_host, host_version
+from openrouter_pipe.composition.checks.result import Group, Status, Subject
+from openrouter_pipe.composition.doctor import Report, examine
+from openrouter_pipe.ports.host_models import HostModelError
+from openrouter_pipe.ports.settings import SettingError
+
+DESCRIPTION: Final = """\
+Examines this installation: the checklists of the production-readiness report, each line with what was seen and what to do.
+
+  openrouter-pipe doctor                     settings from the environment
+  openrouter-pipe doctor --from host         settings as Open WebUI holds them (run it with the Python of Open WebUI)
+  openrouter-pipe doctor --json --strict     for monitors
+  openrouter-pipe doctor --set MODEL_ID=x/y  as it would be with another setting
+
+It changes nothing. It asks the provider for the key's state and the catalogue; no model is asked, nothing costs anything.
+"""
+EPILOG: Final = """\
+Exit status: 0 nothing failed, 1 warnings (with --strict only), 2 something failed, or the command was wrong.
+Secrets come from variables, never from arguments: OPENROUTER_API_KEY, ARTIFACT_ENCRYPTION_KEY,
+ARTIFACT_ENCRYPTION_PREVIOUS_KEYS, SESSION_LOG_ZIP_PASSWORD; SESSION_LOG_* settings may be variables too.
+Colours appear on terminals only; NO_COLOR switches them off.
+"""
+_STYLES: Final = {
+    Status.OK: "green",
+    Status.WARNING: "yellow",
+    Status.FAILED: "bold red",
+    Status.SKIPPED: "dim",
+}
+
+
+@frozen
+class DoctorOptions:
+    """What the command line said. ``source`` is auto, host or environment: auto takes the host where it can be imported."""
+
+    pipe_id: str = "openrouter"
+    settings: Mapping[str, str] = {}
+    source: str = "auto"
+    as_json: bool = False
+    strict: bool = False
+
+
+def run_doctor(
+    options: DoctorOptions,
+    environment: Mapping[str, str],
+    console: Console,
+    clients: Callable[[], HttpClients] = HttpClients,
+    now: Callable[[], float] = time.time,
+) -> int:
+    """Run `openrouter-pipe doctor`; returns the exit status."""
+    try:
+        report = asyncio.run(_run(options, environment, console, clients(), now))
+    except (SettingError, HostModelError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    if options.as_json:
+        sys.stdout.write(json.dumps(report.as_json(), ensure_ascii=False, indent=1) + "\n")
+    else:
+        show(report, console)
+    return report.exit_status(strict=options.strict)
+
+
+async def gather(
+    source: str, pipe_id: str, settings: Mapping[str, str], environment: Mapping[str, str]
+) -> tuple[Gathered, str]:
+    """The settings to examine, and a word on why they are not the host's; empty if they are or nobody asked for them.
+
+    Raises:
+        SettingError: see `from_environment`.
+        HostModelError: the host was asked for and cannot be read.
+    """
+    if source == "host" or (source == "auto" and has_host()):
+        try:
+            return await from_host(pipe_id, settings, environment), ""
+        except HostModelError as error:
+            if source == "host":
+                raise
+            return from_environment(settings, environment), str(error)
+    return from_environment(settings, environment), ""
+
+
+async def _run(
+    options: DoctorOptions,
+    environment: Mapping[str, str],
+    console: Console,
+    clients: HttpClients,
+    now: Callable[[], float],
+) -> Report:
+    try:
+        found, why = await gather(options.source, options.pipe_id, options.settings, environment)
+        subject = Subject(
+            environment=environment,
+            settings=found.settings,
+            clients=clients,
+            source=f"{found.source} ({why})" if why else found.source,
+            pipe_id=options.pipe_id,
+            problems=found.problems,
+            stored=found.stored,
+            chosen=found.chosen,
+            host_version=host_version(),
+            now=now,
+        )
+        if options.as_json or not console.is_terminal:
+            return await examine(subject)
+        with console.status("") as line:
+
+            def begun(group: Group) -> None:
+                line.update(f"checking: {group.value}")
+
+            return await examine(subject, begun)
+    finally:
+        await clients.aclose()
+
+
+def show(report: Report, console: Console) -> None:
+    """The checklists as tables, then what to do about whatever is not right."""
+    for group in Group:
+        table = Table(title=group.value, title_justify="left", title_style="bold", show_header=False, box=None)
+        table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        for check in report.checks:
+            if check.group is group:
+                seen = Text(check.evidence)
+                if check.remedy:
+                    seen.append(f"\n-> {check.remedy}", style="" if check.status is Status.SKIPPED else "bold")
+                table.add_row(Text(check.status.value, style=_STYLES[check.status]), Text(check.name), seen)
+        console.print(table)
+        console.print()
+    console.print(f"Settings from {report.source}. {report.summary}", highlight=False, markup=False)
