@@ -6,6 +6,7 @@ foresaw. What happens in between is told by `openrouter_pipe.domain.turn.turn.Tu
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable
 from typing import Final
@@ -40,6 +41,10 @@ _SPEECHLESS: Final = (
     "### Unexpected error\n\nSomething unexpected went wrong while this was answered. Please try again.\n"
 )
 """What is said when not even an error can be rendered."""
+
+
+class StrayCancellationError(Exception):
+    """A port was cancelled and the turn was not: passed on as it is, the host would take it for its user's own stop."""
 
 
 class Conversation:
@@ -113,6 +118,11 @@ class Conversation:
                             last = event
                             break
                         yield event
+                except asyncio.CancelledError as error:
+                    task = asyncio.current_task()
+                    if task is None or task.cancelling():
+                        raise
+                    raise StrayCancellationError from error
                 finally:
                     await answer.aclose()
         except Exception as error:  # noqa: BLE001 - the edge: whatever nobody foresaw ends the turn, not the host

@@ -322,7 +322,10 @@ async def test_what_tells_a_failure_fails_too(failing, telling, recent, caplog):
         await assert_clean(scene, text, caplog.text, f"{failing} and {telling}")
 
 
-@pytest.mark.parametrize("error", [TimeoutError, KeyError, MemoryError, RecursionError, OSError, StopAsyncIteration])
+@pytest.mark.parametrize(
+    "error",
+    [TimeoutError, KeyError, MemoryError, RecursionError, OSError, StopAsyncIteration],
+)
 @pytest.mark.parametrize("trap", ["provider.stream", "store.load", "toolbox.run", "files.save", "metrics.count"])
 async def test_whatever_kind_of_exception_it_is(trap, error, caplog):
     with caplog.at_level(logging.DEBUG, "openrouter_pipe"):
@@ -344,3 +347,36 @@ async def test_a_source_of_the_catalogue_that_crashes(recent, caplog):
         assert KEY not in text + caplog.text
         trap.method = ""
         assert "Before." in await scene.house.read()
+
+
+@pytest.mark.parametrize("recent", [True, False], ids=["0.12.4", "0.6.28"])
+@pytest.mark.parametrize(
+    "trap", ["provider.stream", "store.load", "store.save", "toolbox.run", "files.save", "clock.sleep"]
+)
+async def test_a_port_that_is_cancelled_by_nobody_is_a_failure_and_no_stop_of_the_user(trap, recent, caplog):
+    with caplog.at_level(logging.DEBUG, "openrouter_pipe"):
+        scene = Scene(recent=recent, traps=(trap,), error=asyncio.CancelledError)
+        text = await scene.play()
+        await assert_clean(scene, text, caplog.text, f"cancellation of {trap}")
+
+
+@pytest.mark.parametrize("recent", [True, False], ids=["0.12.4", "0.6.28"])
+async def test_a_user_who_stops_is_cancelled_and_told_nothing(recent):
+    scene = Scene(recent=recent)
+    await scene.house.ask()
+    reached = asyncio.Event()
+
+    async def hangs(*_: object) -> AsyncGenerator[object, None]:
+        reached.set()
+        await asyncio.Event().wait()
+        yield
+
+    scene.house.provider.stream = hangs
+    turn = asyncio.create_task(scene.house.ask())
+    await reached.wait()
+    turn.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await turn
+    assert scene.house.outcomes() == {"completed": 1, "cancelled": 1}
+    assert scene.house.nothing_held()
+    await scene.house.close()
