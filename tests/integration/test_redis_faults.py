@@ -353,17 +353,22 @@ async def test_settings_hold_from_the_next_call(
     assert raw.get(worker.keys.row(mid(4))) is None
 
 
-async def test_the_size_of_a_batch_and_the_limit_of_failures_hold_without_reload(
-    start: Callable[..., Worker], worker: Worker, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_the_size_of_a_batch_holds_without_reload(server: RedisServer, tmp_path: Path) -> None:
+    worker = Worker(server.url, tmp_path, f"pipe_{uuid.uuid4().hex}")  # nothing but the test carries its queue
     for size, first in ((5, 1), (20, 101), (7, 201)):
         worker.policy = evolve(worker.policy, batch_size=size)
         await hold(worker, *range(first, first + 40))
         worker.database.sizes.clear()
         worker.database.away = False
         await worker.carry()
-        assert max(worker.database.sizes) == size
-    other = start(flush_interval=0.002, pipe="limits")
+        assert worker.database.sizes == [size] * (40 // size) + [40 % size] * (40 % size > 0)
+    await worker.store.aclose()
+
+
+async def test_the_limit_of_failures_holds_without_reload(
+    start: Callable[..., Worker], caplog: pytest.LogCaptureFixture
+) -> None:
+    other = start(flush_interval=0.002, pipe=f"limits_{uuid.uuid4().hex}")
     other.policy = evolve(other.policy, flush_failure_limit=50)
     await hold(other, 1)
     failed = ("artifact_flushes", (("outcome", "failed"),))
