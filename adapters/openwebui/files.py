@@ -210,11 +210,11 @@ class HostFileStore:
         record = None
         try:
             record = await maybe_await(module.Files.insert_new_file(owner.id, form))
-        finally:
-            # Another worker that was faster has written the same bytes to the same place.
-            if record is None and await self._record(file_id) is None:
-                await asyncio.to_thread(file_storage.remove_stored, path)
+        except Exception as error:  # noqa: BLE001 - another worker may have been faster: the next line tells
+            _LOG.info("the host made no record of a file: %s", type(error).__name__)
+        # A faster worker has written the same bytes to the same place.
         if record is None and await self._record(file_id) is None:
+            await asyncio.to_thread(file_storage.remove_stored, path)
             raise FileAccessError(_NOT_STORED)
 
     def _origin(self) -> dict[str, str]:

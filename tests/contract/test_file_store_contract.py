@@ -358,6 +358,25 @@ async def test_a_record_that_cannot_be_made_leaves_no_stray_bytes(plain_host: Fa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("raises", [True, False])
+async def test_two_workers_that_keep_the_same_content_at_once_both_have_it(plain_host: FakeHost, raises: bool) -> None:
+    store, other = store_of(plain_host), store_of(plain_host)
+    files = sys.modules["open_webui.models.files"].Files
+    insert = files.insert_new_file
+
+    def second(user_id: str, form: Any) -> Any:
+        files.insert_new_file = insert
+        plain_host._insert(user_id, form)
+        if raises:
+            raise RuntimeError("UNIQUE constraint failed: file.id")
+        return None
+
+    files.insert_new_file = second
+    stored = [await store.keep("k", PNG), await other.keep("k", PNG)]
+    assert stored[0] == stored[1]
+    assert await content(store, stored[0].id) == PNG.data
+
+
 async def test_names_carry_no_folders_into_the_storage(plain_host: FakeHost) -> None:
     for name in ("../../etc/cron.d/x", "..\\..\\x", "/x", "a/", "漢" * 200 + ".txt", "\ud800"):
         kept = await store_of(plain_host).keep(name, FileBytes(b"x", "text/plain", name))
