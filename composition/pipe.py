@@ -33,6 +33,7 @@ from openrouter_pipe.adapters.openwebui import make_pipe_class
 from openrouter_pipe.adapters.system import SystemClock, SystemIds, SystemRandomness
 from openrouter_pipe.adapters.web import GuardedFetcher, WebIcons
 from openrouter_pipe.composition.core import CoreContainer
+from openrouter_pipe.composition.diagnostics import DiagnosticsChat
 from openrouter_pipe.composition.gauges import Gauges
 from openrouter_pipe.composition.metrics import make_metrics
 from openrouter_pipe.composition.model_sync import host_of, icon_place, latest_policy
@@ -61,9 +62,11 @@ _PACKAGE: Final = __name__.removesuffix(".composition.pipe")
 
 
 def cache_folder(environment: Mapping[str, str]) -> Path | None:
-    """Where small things are kept between starts: below the host's data folder; None where none is known."""
+    """Where small things are kept between starts: below the host's data folder; None where there is none."""
     data = environment.get("DATA_DIR") or getattr(sys.modules.get("open_webui.env"), "DATA_DIR", None)
-    return Path(str(data)) / "cache" / "openrouter_pipe" if data else None
+    if not data or not Path(str(data)).is_dir():
+        return None  # a mistyped folder is not brought to life
+    return Path(str(data)) / "cache" / "openrouter_pipe"
 
 
 class PipeContainer(containers.DeclarativeContainer):
@@ -134,7 +137,8 @@ class PipeContainer(containers.DeclarativeContainer):
     logged = providers.Singleton(
         LoggedChat, core.conversation, console, log_redaction, providers.Callable(archiving, session_logs)
     )
-    chat = providers.Singleton(ServedChat, logged, supervisor, latest)
+    served = providers.Singleton(ServedChat, logged, supervisor, latest)
+    chat = providers.Singleton(DiagnosticsChat, served, environment, pipe_id, clients, ids)
 
 
 @runtime_checkable
