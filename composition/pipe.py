@@ -137,8 +137,8 @@ class PipeContainer(containers.DeclarativeContainer):
     logged = providers.Singleton(
         LoggedChat, core.conversation, console, log_redaction, providers.Callable(archiving, session_logs)
     )
-    served = providers.Singleton(ServedChat, logged, supervisor, latest)
-    chat = providers.Singleton(DiagnosticsChat, served, environment, pipe_id, clients, ids)
+    diagnosed = providers.Singleton(DiagnosticsChat, logged, environment, pipe_id, clients, ids)
+    chat = providers.Singleton(ServedChat, diagnosed, supervisor, latest)
 
 
 @runtime_checkable

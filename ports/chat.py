@@ -68,7 +68,10 @@ class ChatMessage:
 
 @frozen
 class Identity:
-    """Who asks, and where in the host. Empty strings mean unknown. ``email`` and ``name`` never leave for the provider."""
+    """Who asks, and where in the host. Empty strings mean unknown. ``email`` and ``name`` never leave for the provider.
+
+    ``role`` is the host's own word for what the user may do; ``admin`` may administer it.
+    """
 
     user_id: str = ""
     session_id: str = ""
@@ -76,6 +79,7 @@ class Identity:
     message_id: str = ""
     email: str = field(default="", repr=False)
     name: str = field(default="", repr=False)
+    role: str = ""
 
 
 @frozen

@@ -61,7 +61,7 @@ def surface(call: HostCall, host: Host) -> Surface:
 
 
 def read_identity(call: HostCall) -> Identity:
-    """The five ids and names, empty where unknown."""
+    """Ids, names and role, empty where unknown."""
     user, metadata = mapping(call.user), mapping(call.metadata)
     return Identity(
         user_id=text(user.get("id")) or text(metadata.get("user_id")),
@@ -70,6 +70,7 @@ def read_identity(call: HostCall) -> Identity:
         message_id=text(metadata.get("message_id")),
         email=text(user.get("email")),
         name=text(user.get("name")),
+        role=text(user.get("role")),
     )
 
 

@@ -122,6 +122,7 @@ class FakeHost:
     user_valves: dict[str, Any] = field(factory=dict)
     events: list[dict[str, Any]] = field(factory=list)
     emit: Callable[[dict[str, Any]], Awaitable[None]] | None = None
+    role: str = "user"
 
     async def models(self) -> list[str]:
         """The ids of GET /api/models."""
@@ -157,7 +158,7 @@ class FakeHost:
         """Whatever the pipe returns; ids and the task travel in the metadata, everything else in the body."""
         ids = {key: options.pop(key, None) for key in ("chat_id", "message_id", "session_id", "task")}
         get_function_module_by_id(self.pipe, self.valves)
-        user = {"id": "user-1", "email": "ada@example.com", "name": "Ada"}
+        user = {"id": "user-1", "email": "ada@example.com", "name": "Ada", "role": self.role}
         if hasattr(self.pipe, "UserValves"):
             user["valves"] = get_function_params(self.pipe, self.user_valves)
         body = {"model": f"{self.function_id}.vendor.model", "messages": [{"role": "user", "content": text}], **options}
