@@ -7,6 +7,7 @@ availability object is kept as ``metadata["availability"]``, and lends its code 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -157,6 +158,7 @@ def no_connection(reason: str, url: str, model: str) -> ProviderFault:
     return ProviderFault(kind=FaultKind.CONNECTION, message=reason, endpoint_url=url, model=model or None)
 
 
+@functools.lru_cache(maxsize=64)
 def bare_url(url: httpx.URL | str) -> str:
     """An address fit for display: scheme, host, port and path; no credentials, query or fragment."""
     try:

@@ -6,7 +6,9 @@ then on each event passes at once and nothing is ever sent again.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncGenerator, Iterable
+from typing import cast
 
 from openrouter_pipe.domain import usage as usages
 from openrouter_pipe.domain.policies import StreamingPolicy
@@ -104,9 +106,11 @@ class Round:
 
     def _coalescer(self, stream: ProviderStream) -> Coalescer | None:
         policy = self._streaming
-        if policy.delta_char_limit <= 0 or not isinstance(stream, LookAhead):
+        if policy.delta_char_limit <= 0 or not _looks_ahead(type(stream)):
             return None
-        return Coalescer(stream, policy.delta_char_limit, policy.idle_flush_seconds, self._services.clock)
+        return Coalescer(
+            cast("LookAhead", stream), policy.delta_char_limit, policy.idle_flush_seconds, self._services.clock
+        )
 
     async def _pass(self, out: ReducerEvent) -> Iterable[ChatEvent]:
         """What may be shown of this event now: nothing while nothing visible has come."""
@@ -141,6 +145,12 @@ class Round:
         if finish is not None and finish.fault is not None:
             return finish.fault
         return ProviderFault(FaultKind.TRUNCATED, "the stream ended without a terminal event")
+
+
+@functools.cache
+def _looks_ahead(kind: type) -> bool:
+    """Once for each kind of stream: asking a protocol costs more than a round has to spend."""
+    return issubclass(kind, LookAhead)
 
 
 def _is_visible(out: ReducerEvent) -> bool:
