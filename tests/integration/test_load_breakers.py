@@ -73,9 +73,9 @@ class House:
 
 
 @pytest.mark.slow
-async def test_ten_thousand_users_each_trip_their_own_breaker(capsys):
+async def test_ten_thousand_users_each_trip_their_own_breaker(capsys, caplog):
     house = House()
-    logging.getLogger("openrouter_pipe").setLevel(logging.CRITICAL)
+    caplog.set_level(logging.CRITICAL, "openrouter_pipe")
     assert await house.everybody(STRICT) == {"service_error": USERS}
     assert await house.everybody(STRICT) == {"breaker_open": USERS}
     assert house.provider.asked == USERS, "a refusal costs no request"
