@@ -29,7 +29,8 @@ _WAIT_FOR_SETTINGS: Final = 60.0
 def archive_policy(request: ChatRequest) -> ArchivePolicy | None:
     """How the record of this turn is kept; None for a turn that has none.
 
-    A record needs SESSION_LOG_STORE_ENABLED, SESSION_LOG_DIR, SESSION_LOG_ZIP_PASSWORD and all four ids.
+    A record needs SESSION_LOG_STORE_ENABLED, SESSION_LOG_DIR, SESSION_LOG_ZIP_PASSWORD and all four ids. Temporary chats,
+    channels and tasks leave none, whatever ids they bring.
     """
     settings, who = request.settings, request.identity
     ids = (who.user_id, who.session_id, who.chat_id, who.message_id)
@@ -37,7 +38,7 @@ def archive_policy(request: ChatRequest) -> ArchivePolicy | None:
         settings.SESSION_LOG_STORE_ENABLED and settings.SESSION_LOG_DIR.strip() and settings.SESSION_LOG_ZIP_PASSWORD
     ):
         return None
-    if not all(component(one) for one in ids):
+    if not request.persistent or not all(component(one) for one in ids):
         return None
     return ArchivePolicy(
         directory=settings.SESSION_LOG_DIR.strip(),

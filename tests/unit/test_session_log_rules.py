@@ -27,7 +27,7 @@ WHO = Identity("user", "session", "chat", "message")
 
 def request(values: dict[str, object], who: Identity = WHO) -> ChatRequest:
     said = ChatMessage(Role.USER, (TextPart("hi"),))
-    return ChatRequest("m", (said,), read_settings(values, {}), "r", identity=who)
+    return ChatRequest("m", (said,), read_settings(values, {}), "r", identity=who, persistent=True)
 
 
 def test_a_turn_with_everything_has_one() -> None:
@@ -50,6 +50,10 @@ def test_a_turn_with_everything_has_one() -> None:
 )
 def test_what_is_not_set_up_writes_nothing(values: dict[str, object]) -> None:
     assert archive_policy(request(values)) is None
+
+
+def test_what_leaves_nothing_behind_leaves_no_record() -> None:
+    assert archive_policy(evolve(request(ON), persistent=False)) is None
 
 
 @pytest.mark.parametrize("name", ["user_id", "session_id", "chat_id", "message_id"])
