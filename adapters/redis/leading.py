@@ -10,7 +10,7 @@ from typing import Final
 from openrouter_pipe.adapters.redis.connection import RedisAway, RedisLink
 from openrouter_pipe.adapters.redis.keys import Keys
 from openrouter_pipe.ports.artifacts import ArtifactStoreError, StorePolicy
-from openrouter_pipe.ports.upkeep import ArtifactUpkeep
+from openrouter_pipe.ports.upkeep import ArtifactUpkeep, Preloading
 
 _PART: Final = 0.8
 """Of the interval: shorter than its jitter makes it, so that the next round is never skipped by everybody."""
@@ -39,6 +39,11 @@ class LeadingUpkeep:
         self._link = link
         self._keys = keys
         self._interval = interval
+
+    async def preload(self) -> None:
+        """See `Preloading.preload`."""
+        if isinstance(self._upkeep, Preloading):
+            await self._upkeep.preload()
 
     async def clean_up(self, older_than: datetime, policy: StorePolicy) -> int:
         """See `ArtifactUpkeep.clean_up`; 0 where another worker has done it."""

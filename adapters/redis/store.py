@@ -25,6 +25,7 @@ from openrouter_pipe.ports.artifacts import Artifact, ArtifactStoreError, StoreP
 from openrouter_pipe.ports.sealing import SealedArtifact, SealingArtifactStore, SharedStorePolicy
 from openrouter_pipe.ports.settings import Secret
 from openrouter_pipe.ports.telemetry import Metrics
+from openrouter_pipe.ports.upkeep import Preloading
 
 _log = logging.getLogger(__name__)
 
@@ -84,6 +85,11 @@ class CachedArtifactStore:
         self._direct = False
         self._warned = False
         self._closed = False
+
+    async def preload(self) -> None:
+        """See `Preloading.preload`."""
+        if isinstance(self._inner, Preloading):
+            await self._inner.preload()
 
     async def run(self) -> None:
         """Carry the queue over for as long as the store is open; a background worker."""

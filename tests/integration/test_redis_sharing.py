@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 import redis
 
-from openrouter_pipe.adapters.redis import LeadingUpkeep, RedisLink, SharedCatalog, connect
+from openrouter_pipe.adapters.memory.telemetry import NullMetrics
+from openrouter_pipe.adapters.redis import CachedArtifactStore, LeadingUpkeep, RedisLink, SharedCatalog, connect
 from openrouter_pipe.adapters.redis.catalog import HELD_SECONDS
 from openrouter_pipe.adapters.redis.keys import Keys
 from openrouter_pipe.adapters.simulator.app import create_app
 from openrouter_pipe.adapters.simulator.config import SimulatorConfig
 from openrouter_pipe.adapters.simulator.server import serve
+from openrouter_pipe.adapters.sql.sealer import SealingSqlArtifactStore
 from openrouter_pipe.composition.redis import Sharing
 from openrouter_pipe.composition.served import LatestSettings
 from openrouter_pipe.ports.artifacts import ArtifactStoreError, StorePolicy
@@ -25,6 +27,7 @@ from openrouter_pipe.ports.catalog import SharedCatalogSource
 from openrouter_pipe.ports.json import JsonObject
 from openrouter_pipe.ports.provider import Connection, FaultKind, ProviderError, ProviderFault
 from openrouter_pipe.ports.settings import Secret, read_settings
+from openrouter_pipe.ports.upkeep import Preloading
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 from redis_server import RedisServer
@@ -297,3 +300,20 @@ async def test_sharing_follows_environment_and_valve(server: RedisServer) -> Non
         await sharing.upkeep(upkeep).clean_up(NOW, POLICY)
     assert (source.fetches, len(upkeep.done)) == (3, 3)
     await sharing.aclose()
+
+
+async def test_drivers_are_loaded_ahead_through_every_layer(tmp_path: Path) -> None:
+    environment = {"DATA_DIR": str(tmp_path)}
+
+    class Loaded(SealingSqlArtifactStore):
+        times = 0
+
+        async def preload(self) -> None:
+            Loaded.times += 1
+
+    link = RedisLink(lambda: connect({"REDIS_URL": "redis://localhost:1/0"}))  # nothing is asked of it
+    cached = CachedArtifactStore(Loaded(environment), link, Keys("p", "t"), NullMetrics())
+    upkeep = LeadingUpkeep(cached, link, Keys("p", "t"), lambda: None)
+    assert isinstance(upkeep, Preloading)
+    await upkeep.preload()
+    assert Loaded.times == 1
