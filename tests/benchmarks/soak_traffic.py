@@ -223,7 +223,7 @@ class Soak:
         self.clock.skip(1000)
         policy = turn_policies(SETTINGS[0]).breaker
         for user in (f"user-{number}" for number in range(USERS)):
-            for key in (("request", user), ("store", user), ("tool", user, "break")):
+            for key in (("request", user), ("store", user), ("tool", user, "local", "break")):
                 self.container.breakers().allows(key, policy)  # forgets what is out of its window
 
     def left(self) -> dict[str, int]:
