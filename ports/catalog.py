@@ -22,8 +22,6 @@ class Capabilities:
     image_output: bool = False
     text_output: bool = True
     inputs: frozenset[str] = frozenset({"text"})
-    structured_outputs: bool = False
-    moderated: bool = False
 
 
 @frozen
@@ -32,7 +30,6 @@ class ReasoningSupport:
 
     mandatory: bool = False
     efforts: tuple[str, ...] | None = None
-    default_effort: str | None = None
     default_enabled: bool | None = None
     supports_max_tokens: bool | None = None
 
@@ -49,7 +46,6 @@ class ModelCard:
     max_output_tokens: int | None = None
     capabilities: Capabilities = Capabilities()
     reasoning: ReasoningSupport = ReasoningSupport()
-    supported_parameters: frozenset[str] = frozenset()
     free: bool = False
     created: int = 0
 

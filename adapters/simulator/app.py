@@ -8,7 +8,7 @@ connection. ``simulator.cancels``: present when a disconnected client cancels th
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -16,7 +16,7 @@ import orjson
 from attrs import asdict
 
 from openrouter_pipe.adapters.simulator import account
-from openrouter_pipe.adapters.simulator.catalogue import Catalogue, default_catalogue
+from openrouter_pipe.adapters.simulator.catalogue import default_catalogue
 from openrouter_pipe.adapters.simulator.config import KnobError, Knobs, SimulatorConfig, knobs_from_headers, read_knobs
 from openrouter_pipe.adapters.simulator.errors import ErrorReply, json_error, ordered_error, plain_error
 from openrouter_pipe.adapters.simulator.exchange import Exchange
@@ -70,10 +70,6 @@ class Simulator:
         """Faults for the next requests, first come, first served; each strikes ``times`` (default 1) requests."""
         for knobs in faults:
             self._log.queue(knobs)
-
-    def set_models(self, models: Iterable[Json]) -> None:
-        """Another catalogue, from the provider's ``Model`` objects."""
-        self.catalogue = Catalogue(tuple(models))
 
     def hang_up(self) -> None:
         """End every reply under way, as a server that goes down would."""

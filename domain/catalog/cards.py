@@ -23,7 +23,7 @@ def read_card(entry: JsonValue) -> ModelCard | None:
     model_id = _text(entry.get("id")).strip()
     if not model_id:
         return None
-    parameters = _words(entry.get("supported_parameters"))
+    parameters = frozenset(_words(entry.get("supported_parameters")))
     top = _object(entry.get("top_provider"))
     pricing = _object(entry.get("pricing"))
     reasoning = entry.get("reasoning")
@@ -34,9 +34,8 @@ def read_card(entry: JsonValue) -> ModelCard | None:
         description=_text(entry.get("description")),
         context_length=_positive(entry.get("context_length")) or _positive(top.get("context_length")),
         max_output_tokens=_positive(top.get("max_completion_tokens")),
-        capabilities=_capabilities(entry, frozenset(parameters), pricing, top),
+        capabilities=_capabilities(entry, parameters, pricing),
         reasoning=_reasoning(reasoning) if isinstance(reasoning, Mapping) else ReasoningSupport(),
-        supported_parameters=frozenset(parameters),
         free=is_free(pricing),
         created=_positive(entry.get("created")) or 0,
     )
@@ -48,7 +47,7 @@ def is_free(pricing: JsonValue) -> bool:
     return bool(prices) and all(price == 0 for price in prices)
 
 
-def _capabilities(entry: JsonObject, parameters: frozenset[str], pricing: JsonObject, top: JsonObject) -> Capabilities:
+def _capabilities(entry: JsonObject, parameters: frozenset[str], pricing: JsonObject) -> Capabilities:
     architecture = _object(entry.get("architecture"))
     inputs = frozenset(word.lower() for word in _words(architecture.get("input_modalities"))) or frozenset({"text"})
     outputs = frozenset(word.lower() for word in _words(architecture.get("output_modalities"))) or frozenset({"text"})
@@ -60,8 +59,6 @@ def _capabilities(entry: JsonObject, parameters: frozenset[str], pricing: JsonOb
         image_output="image" in outputs,
         text_output="text" in outputs,
         inputs=inputs,
-        structured_outputs="structured_outputs" in parameters,
-        moderated=top.get("is_moderated") is True,
     )
 
 
@@ -70,7 +67,6 @@ def _reasoning(published: JsonObject) -> ReasoningSupport:
     return ReasoningSupport(
         mandatory=published.get("mandatory") is True,
         efforts=tuple(word.lower() for word in _words(efforts)) if _is_list(efforts) else None,
-        default_effort=_text(published.get("default_effort")).lower() or None,
         default_enabled=_switch(published.get("default_enabled")),
         supports_max_tokens=_switch(published.get("supports_max_tokens")),
     )

@@ -33,14 +33,13 @@ SHARED: Final = frozenset(
 )
 """Forwarded on both endpoints."""
 
+# x_search_filter and audio: the documentation names them although the schema does not.
 RESPONSES_ONLY: Final = frozenset(
     {"background", "include", "max_tool_calls", "prompt", "safety_identifier", "truncation", "x_search_filter"}
 )
 CHAT_ONLY: Final = frozenset(
     {"audio", "logit_bias", "logprobs", "min_p", "prediction", "repetition_penalty", "seed", "stop", "top_a"}
 )
-OFF_SCHEMA: Final = frozenset({"audio", "x_search_filter"})
-"""Forwarded because the documentation names them although the schema does not."""
 
 FORWARDED: Final = {Endpoint.RESPONSES: SHARED | RESPONSES_ONLY, Endpoint.CHAT_COMPLETIONS: SHARED | CHAT_ONLY}
 """What goes out under its own name, per endpoint, when the caller sets it to something usable."""
@@ -137,9 +136,6 @@ HOSTED_TOOLS: Final = {
     Endpoint.CHAT_COMPLETIONS: _BOTH,
 }
 """Types of tools that are no functions, per endpoint; any other type costs the whole request."""
-
-REFUSED_TOOLS: Final = frozenset({"openrouter:bash"})
-"""In the schema, yet answered with an error by these endpoints."""
 
 EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 """Reasoning efforts in ascending order."""

@@ -33,7 +33,7 @@ def test_a_whole_entry() -> None:
     assert (card.context_length, card.max_output_tokens, card.created, card.free) == (400000, 128000, 1767225600, False)
     can = card.capabilities
     assert (can.tools, can.reasoning, can.legacy_reasoning, can.web_search) == (True, True, True, True)
-    assert (can.image_output, can.text_output, can.structured_outputs, can.moderated) == (True, True, True, True)
+    assert (can.image_output, can.text_output) == (True, True)
     assert can.inputs == {"text", "image", "file"}
     assert (card.reasoning.mandatory, card.reasoning.efforts, card.reasoning.supports_max_tokens) == (
         True,
