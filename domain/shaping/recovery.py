@@ -87,10 +87,17 @@ def _without_breakpoints(item: InputItem) -> InputItem:
 
 
 def _is_about_effort(text: str, refused: str) -> bool:
-    """Other settings have the same words for values (verbosity: low, medium, high) and the same refusals."""
+    """Other settings have the same words for values (verbosity: low, medium, high) and the same refusals.
+
+    A list of efforts that names no setting at all is about the effort: it is the one such value that every request has.
+    """
     if "effort" in text:
         return True
-    return "verbosity" not in text and ("reasoning" in text or f"'{refused}'" in text or f'"{refused}"' in text)
+    if "verbosity" in text:
+        return False
+    if "reasoning" in text or f"'{refused}'" in text or f'"{refused}"' in text:
+        return True
+    return refused not in (listed := _accepted(text)) and len(listed) > 1 and _BARE_LIST.match(text) is not None
 
 
 def _accepted(text: str) -> list[str]:
@@ -108,6 +115,9 @@ _LIST_BEGINS: Final = re.compile(
     r"|(?:must be|expected|be)\s+one\s+of"
     r"|only\s+supports?",
     re.IGNORECASE,
+)
+_BARE_LIST: Final = re.compile(
+    r"\W*(?:(?:invalid|unsupported|bad) (?:value|request|input)\W*)?(?:the )?supported values\b"
 )
 _MANDATORY: Final = re.compile(
     r"(?:reasoning|thinking)\b[^.\n]{0,60}(?:is mandatory|is required|cannot be disabled|can't be disabled)"
