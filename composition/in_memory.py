@@ -1,5 +1,7 @@
 """The in-memory build: the whole domain over `adapters.memory`, without file, socket or host.
 
+The clock is the system's, because turns wait in real time, and the codec is the real one, because it is pure.
+
 This is the public way to test against openrouter-pipe, and the starting point for another front end:
 
     container = InMemoryContainer()
@@ -16,13 +18,13 @@ from dependency_injector import containers, providers
 
 from openrouter_pipe.adapters.memory import (
     CountingIds,
+    MemoryArtifactStore,
     MemoryFetcher,
     MemoryMetrics,
     ScriptedCatalog,
     ScriptedProvider,
     SteadyRandomness,
 )
-from openrouter_pipe.adapters.memory.artifacts import MemoryArtifactStore
 from openrouter_pipe.adapters.openrouter import OpenRouterItemCodec
 from openrouter_pipe.adapters.system import SystemClock
 from openrouter_pipe.composition.core import CoreContainer

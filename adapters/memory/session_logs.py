@@ -1,19 +1,20 @@
-"""Session logs in memory: what was handed over, newest last."""
+"""Session logs in memory: what was handed over, oldest first."""
 
 from __future__ import annotations
-
-from collections import deque
 
 from openrouter_pipe.ports.session_log import ArchivePolicy, LogEntry, SessionLog
 
 
 class MemorySessionLogs:
-    """`SessionLogs` that keeps the newest ``capacity`` records, entries made at once."""
+    """`SessionLogs` with room for ``capacity`` records, entries made at once; ``kept`` holds them."""
 
     def __init__(self, capacity: int = 500) -> None:
-        self.kept: deque[tuple[SessionLog, tuple[LogEntry, ...]]] = deque(maxlen=capacity)
+        self.kept: list[tuple[SessionLog, tuple[LogEntry, ...]]] = []
+        self._capacity = capacity
 
     def submit(self, log: SessionLog, policy: ArchivePolicy) -> bool:
         """Keep the record; see `SessionLogs.submit`."""
+        if len(self.kept) >= self._capacity:
+            return False
         self.kept.append((log, tuple(log.entries())))
         return True
