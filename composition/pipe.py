@@ -21,6 +21,7 @@ from openrouter_pipe.adapters.filesystem.catalogue import CatalogueFile
 from openrouter_pipe.adapters.filesystem.writer import ArchiveWriter
 from openrouter_pipe.adapters.observability.chat import LoggedChat
 from openrouter_pipe.adapters.observability.console import PipeLogging
+from openrouter_pipe.adapters.observability.memory import recorded_store
 from openrouter_pipe.adapters.observability.prometheus import PrometheusMetrics
 from openrouter_pipe.adapters.observability.provider import RecordedProvider
 from openrouter_pipe.adapters.openrouter import (
@@ -97,7 +98,7 @@ class PipeContainer(containers.DeclarativeContainer):
         provider=provider,
         catalog_source=catalog_source,
         catalog_memory=catalog_memory,
-        store=store,
+        store=providers.Singleton(recorded_store, store),
         codec=codec,
         clock=clock,
         ids=ids,
@@ -135,7 +136,7 @@ class PipeContainer(containers.DeclarativeContainer):
     )
     console = providers.Singleton(PipeLogging, _PACKAGE)
     logged = providers.Singleton(
-        LoggedChat, core.conversation, console, log_redaction, providers.Callable(archiving, session_logs)
+        LoggedChat, core.conversation, console, log_redaction, providers.Callable(archiving, session_logs, catalog)
     )
     diagnosed = providers.Singleton(DiagnosticsChat, logged, environment, pipe_id, clients, ids)
     chat = providers.Singleton(ServedChat, diagnosed, supervisor, latest)

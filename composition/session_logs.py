@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
 from openrouter_pipe.adapters.filesystem import archives
@@ -13,6 +14,7 @@ from openrouter_pipe.adapters.filesystem.retention import prune
 from openrouter_pipe.adapters.observability.chat import Archiving
 from openrouter_pipe.composition.policies import secrets_of
 from openrouter_pipe.composition.served import LatestSettings
+from openrouter_pipe.domain.catalog.service import CatalogService
 from openrouter_pipe.domain.redaction import Redactor
 from openrouter_pipe.ports.chat import ChatRequest
 from openrouter_pipe.ports.json import JsonValue
@@ -21,6 +23,9 @@ from openrouter_pipe.ports.session_log import ArchivePolicy, SessionLogs
 from openrouter_pipe.ports.settings import Settings
 
 _log = logging.getLogger(__name__)
+
+MODEL: Final = "model.card"
+"""The catalogue's card of the model that was asked for; null where the catalogue has none."""
 
 _JITTER: Final = 0.2
 _WAIT_FOR_SETTINGS: Final = 60.0
@@ -54,12 +59,20 @@ def archive_redaction(settings: Settings) -> Callable[[JsonValue], JsonValue]:
     return Redactor(secrets_of(settings)).json
 
 
-def archiving(logs: SessionLogs) -> Archiving | None:
+def _known(catalog: CatalogService, request: ChatRequest) -> Iterator[tuple[str, object]]:
+    """What a replay needs of the catalogue; nothing while there is none."""
+    models = catalog.known()
+    if models is not None:
+        model = models.resolve(request.model, request.host_prefix)
+        yield MODEL, None if model is None else model.card
+
+
+def archiving(logs: SessionLogs, catalog: CatalogService) -> Archiving | None:
     """The session logs of a build; None, with one line in the log, without the library that encrypts them."""
     if not archives.is_available():
         _log.info("session logs cannot be written: the Python package pyzipper is not installed")
         return None
-    return Archiving(archive_policy, logs, archive_redaction)
+    return Archiving(archive_policy, logs, archive_redaction, partial(_known, catalog))
 
 
 class LogRetention:

@@ -6,13 +6,14 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Final
 
 import attrs
 
 from openrouter_pipe.adapters.observability.console import PipeLogging, Redact
 from openrouter_pipe.adapters.observability.context import LogContext, Scope, bound, current, enter
+from openrouter_pipe.adapters.observability.memory import RecordedToolbox
 from openrouter_pipe.adapters.observability.recorder import TurnRecorder
 from openrouter_pipe.adapters.observability.values import plain, settings_changed
 from openrouter_pipe.ports.chat import ChatEvent, ChatRequest, ChatService, ModelListing
@@ -26,11 +27,15 @@ EVENT: Final = "event"
 
 @attrs.frozen
 class Archiving:
-    """Session logs of turns: which turns have one, where they go, and how structures in them are redacted."""
+    """Session logs of turns: which turns have one, where they go, and how structures in them are redacted.
+
+    ``known`` tells before the first event of a turn what it was given besides, by event type; it never fails.
+    """
 
     policy_for: Callable[[ChatRequest], ArchivePolicy | None]
     logs: SessionLogs
     redact_for: Callable[[Settings], Callable[[JsonValue], JsonValue]]
+    known: Callable[[ChatRequest], Iterable[tuple[str, object]]] = lambda _: ()
 
 
 class LoggedChat:
@@ -64,14 +69,18 @@ class LoggedChat:
         scope = Scope(context, level, recorder)
         before = current()
         began = self._now()
-        events = self._chat.respond(request)
+        events = self._chat.respond(request if recorder is None else _with_recorded_tools(request, recorder))
         self._running += 1
+        first = True
         enter(scope)
         try:
             if recorder is not None:
                 recorder.note(REQUEST, request)
             async for event in events:
                 if recorder is not None:
+                    if first:
+                        first = False
+                        self._note_known(recorder, request)
                     recorder.note(EVENT, event)
                 yield event
                 enter(scope)  # the consumer may take every step in another task
@@ -105,6 +114,11 @@ class LoggedChat:
         self._console.configure(settings.LOG_LEVEL, self._redact_for(settings), capture=self._recording > 0)
         return logging.getLevelNamesMapping()[settings.LOG_LEVEL]
 
+    def _note_known(self, recorder: TurnRecorder, request: ChatRequest) -> None:
+        if self._archiving is not None:
+            for kind, value in self._archiving.known(request):
+                recorder.note(kind, value)
+
     def _hand_over(
         self, recorder: TurnRecorder, policy: ArchivePolicy, request: ChatRequest, context: LogContext, began: float
     ) -> None:
@@ -129,6 +143,11 @@ class LoggedChat:
 
         log = SessionLog(**attrs.asdict(context), created_at=began, entries=lambda: recorder.entries(told))
         self._archiving.logs.submit(log, policy)
+
+
+def _with_recorded_tools(request: ChatRequest, recorder: TurnRecorder) -> ChatRequest:
+    toolbox = request.toolbox
+    return request if toolbox is None else attrs.evolve(request, toolbox=RecordedToolbox(toolbox, recorder))
 
 
 def _asked(request: ChatRequest) -> JsonValue:
