@@ -118,9 +118,7 @@ def requested_model(call: HostCall) -> str:
 def model_prefix(model: str, function: str) -> str:
     """The part of a model id by which the host finds this function, without its dot; empty when it is not there."""
     head, dot, _ = model.partition(".")
-    if not dot or (function and head != function):
-        return ""
-    return head if function else ""
+    return head if dot and function and head == function else ""
 
 
 def read_request(
