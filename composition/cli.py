@@ -19,7 +19,9 @@ The pipe between Open WebUI and OpenRouter, on the command line.
   openrouter-pipe valves                    every setting with its default and bounds
   openrouter-pipe rotate-key                encrypt stored reasoning and tool results with a new key
   openrouter-pipe logs find --chat ID       the encrypted records of turns: find, show, verify, prune
+  openrouter-pipe replay MESSAGE_ID         run a recorded turn again, offline, and compare
   openrouter-pipe doctor                    what is wrong with this installation, and what to do
+  openrouter-pipe validate --simulate       try what users do, with this configuration
 
 Settings go by the names of the valves: --set REASONING_EFFORT=high, or the environment variables named in docs/valves.md.
 """
@@ -61,7 +63,9 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser("sync", help="show or write what the pipe would write into Open WebUI's model records")
     )
     _add_logs(commands.add_parser("logs", help="find, read, check and remove session logs"))
+    _add_replay(commands.add_parser("replay", help="run a recorded turn again and compare what it shows"))
     _add_doctor(commands.add_parser("doctor", help="examine this installation: every check with evidence and remedy"))
+    _add_validate(commands.add_parser("validate", help="try what users do: chat, tools, attachments, replay, errors"))
     _add_rotate_key(commands.add_parser("rotate-key", help="encrypt stored artifacts anew with the present key"))
     return parser
 
@@ -179,6 +183,19 @@ def _add_logs(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_logs)
 
 
+def _add_replay(parser: argparse.ArgumentParser) -> None:
+    from openrouter_pipe.composition import logs, replay_command
+
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description, parser.epilog = replay_command.DESCRIPTION, logs.EPILOG
+    parser.add_argument("target", metavar="ARCHIVE", help="message id or path")
+    parser.add_argument("--dir", help="directory of the archives (default: SESSION_LOG_DIR, else session_logs)")
+    parser.add_argument("--password-file", type=Path, help="file that holds the password")
+    parser.add_argument("--record", type=int, metavar="N", help="an earlier answer (default: the newest)")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.set_defaults(command=_replay)
+
+
 def _add_doctor(parser: argparse.ArgumentParser) -> None:
     from openrouter_pipe.composition import doctor_command
 
@@ -188,6 +205,18 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strict", action="store_true", help="exit with 1 when there are warnings")
     _add_examined(parser)
     parser.set_defaults(command=_doctor)
+
+
+def _add_validate(parser: argparse.ArgumentParser) -> None:
+    from openrouter_pipe.composition import validate
+
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description, parser.epilog = validate.DESCRIPTION, validate.EPILOG
+    parser.add_argument("--simulate", action="store_true", help="let the simulated OpenRouter answer")
+    parser.add_argument("--model", default="", help="model id to ask (default: a suitable one of those on offer)")
+    parser.add_argument("--json", action="store_true", help="one JSON object, for scripts")
+    _add_examined(parser)
+    parser.set_defaults(command=_validate)
 
 
 def _add_examined(parser: argparse.ArgumentParser) -> None:
@@ -367,6 +396,25 @@ def _logs(options: argparse.Namespace) -> int:
     return run_logs(chosen, os.environ, Console())
 
 
+def _replay(options: argparse.Namespace) -> int:
+    import getpass
+    import os
+
+    from rich.console import Console
+
+    from openrouter_pipe.composition.logs import LogsOptions
+    from openrouter_pipe.composition.replay_command import ReplayOptions, run_replay
+
+    sought = LogsOptions(
+        action="replay",
+        directory=options.dir or os.environ.get("SESSION_LOG_DIR") or "session_logs",
+        target=options.target,
+        password_file=options.password_file,
+        ask=getpass.getpass if sys.stdin.isatty() else None,
+    )
+    return run_replay(ReplayOptions(sought, options.record, options.json), os.environ, Console())
+
+
 def _doctor(options: argparse.Namespace) -> int:
     import os
 
@@ -378,6 +426,24 @@ def _doctor(options: argparse.Namespace) -> int:
         options.pipe_id, _assignments(options.settings), options.source, options.json, options.strict
     )
     return run_doctor(chosen, os.environ, Console())
+
+
+def _validate(options: argparse.Namespace) -> int:
+    import os
+
+    from rich.console import Console
+
+    from openrouter_pipe.composition.validate import ValidateOptions, run_validate
+
+    chosen = ValidateOptions(
+        options.pipe_id,
+        _assignments(options.settings),
+        options.source,
+        options.simulate,
+        options.model,
+        options.json,
+    )
+    return run_validate(chosen, os.environ, Console())
 
 
 def _rotate_key(options: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -80,6 +81,12 @@ async def test_without_the_variable_there_is_no_such_model(recent: bool, value: 
     assert await it.host.models() == ["router.vendor.model"]
     assert "### Diagnostics" not in await it.ask(model=MODEL)
     await it.close()
+
+
+def test_the_pipe_needs_no_terminal_library() -> None:
+    code = "import sys; sys.modules['rich'] = None; from openrouter_pipe.composition.pipe import build; build('x')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 async def test_an_ordinary_model_is_answered_as_ever() -> None:
