@@ -1,7 +1,8 @@
 """The host's messages as `ChatMessage`s. Whatever the body holds, what can be understood is passed on and nothing raises.
 
-Chat-completions blocks and Responses blocks are both read; blocks nobody here knows travel on unchanged. Not here: what
-the model accepts, and what the history is made of; those are rules of the domain.
+Chat-completions blocks and Responses blocks are both read; blocks nobody here knows travel on unchanged. An image, sound,
+file or video without content is an empty attachment: the user hears that it was not sent, instead of the provider refusing
+the whole chat. Not here: what the model accepts, and what the history is made of; those are rules of the domain.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def _part(block: Any) -> Part | None:
         case "video_url" | "input_video" | "video":
             source = block.get("video_url") or block.get("video") or block.get("input_video") or block
             url = _url(source) or _held(mapping(source), "video/mp4") or _file_id(mapping(source))
-            return VideoPart(url) if url else OpaquePart(block)
+            return VideoPart(url)
         case "refusal" if isinstance(block.get("refusal"), str):
             return RefusalPart(block["refusal"])
         case _:
@@ -99,8 +100,6 @@ def _part(block: Any) -> Part | None:
 def _image(block: dict[str, Any]) -> Part:
     source = block.get("image_url") or block.get("image") or block.get("source") or block
     url = _url(source) or _held(mapping(source), "image/png") or _file_id(mapping(source)) or _file_id(block)
-    if not url:
-        return OpaquePart(block)
     detail = text(mapping(source).get("detail")) or text(block.get("detail")) or "auto"
     return ImagePart(url, detail)
 
@@ -116,7 +115,7 @@ def _audio(block: dict[str, Any]) -> Part:
         return AudioPart(address, form)
     file_id = _file_id(members)
     if not (address or file_id):
-        return OpaquePart(block)
+        return AudioPart("", form)
     if isinstance(source, str) and not address.startswith("/"):
         return AudioPart(address, form)
     return FilePart(_filename(members), url=address or None, host_id=None if address else file_id)
@@ -133,8 +132,6 @@ def _file(block: dict[str, Any]) -> Part:
     if data.startswith(("data:image/", "data:audio/", "data:video/")):
         return _medium(data)
     file_id = _file_id(members)
-    if not (data or address or file_id):
-        return OpaquePart(block)
     return FilePart(_filename(members), data_url=data or None, url=address or None, host_id=file_id or None)
 
 

@@ -7,7 +7,7 @@ from openrouter_pipe.adapters.openwebui.content import read_parts
 from openrouter_pipe.adapters.openwebui.request import HostCall, read_request
 from openrouter_pipe.domain.history.images import input_kind
 from openrouter_pipe.ports.chat import ChatMessage
-from openrouter_pipe.ports.items import AudioPart, FilePart, ImagePart, OpaquePart, Part, Role, TextPart, VideoPart
+from openrouter_pipe.ports.items import AudioPart, FilePart, ImagePart, Part, Role, TextPart, VideoPart
 from openrouter_pipe.ports.settings import Settings
 
 SOUND = "data:audio/x;base64,QQ=="
@@ -56,10 +56,12 @@ def test_blocks_of_every_shape_are_read(block: object, part: Part) -> None:
 @pytest.mark.parametrize(
     "kind", ["image", "image_url", "audio", "input_audio", "video", "video_url", "file", "input_file"]
 )
-@pytest.mark.parametrize("content", [None, 5, [], {}, {"url": 5}, [{"url": "x"}], {"data": None}])
-def test_blocks_without_content_pass_unchanged(kind: str, content: object) -> None:
-    block = {"type": kind, kind: content}
-    assert read_parts([block]) == (OpaquePart(block),)
+@pytest.mark.parametrize("content", [None, 5, [], {}, {"url": 5}, {"url": None}, [{"url": "x"}], {"data": None}])
+def test_blocks_without_content_are_empty_attachments(kind: str, content: object) -> None:
+    """As they came, the provider would refuse the chat for them, now and in every later turn."""
+    (part,) = read_parts([{"type": kind, kind: content}])
+    assert part in {ImagePart(""), AudioPart("", ""), VideoPart(""), FilePart()}
+    assert type(part).__name__.removesuffix("Part").lower() == kind.removeprefix("input_").removesuffix("_url")
 
 
 # Files beside the messages

@@ -64,7 +64,7 @@ def read(body, metadata=None, task=None, user=None):
         ({"type": "video_url", "video_url": {"url": "v"}}, VideoPart("v")),
         ({"type": "refusal", "refusal": "no"}, RefusalPart("no")),
         ({"type": "hologram", "x": 1}, OpaquePart({"type": "hologram", "x": 1})),
-        ({"type": "image_url"}, OpaquePart({"type": "image_url"})),
+        ({"type": "image_url"}, ImagePart("")),
     ],
 )
 def test_blocks(block, part):
