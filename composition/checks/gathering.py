@@ -118,8 +118,10 @@ def has_host() -> bool:
 def host_version() -> str:
     """The version of the running host, else of the one that is installed; empty where there is none."""
     told = getattr(sys.modules.get("open_webui.env"), "VERSION", None)
-    if isinstance(told, str) and told:
-        return told
+    running = told if isinstance(told, str) else ""
+    if running.strip("0."):
+        return running
+    # Outside of the server the host may call itself 0.0.0.
     with contextlib.suppress(metadata.PackageNotFoundError):
         return metadata.version("open-webui")
-    return ""
+    return running
