@@ -108,7 +108,7 @@ def read_time(text: str) -> float:
 def _find(options: LogsOptions, environment: Mapping[str, str], console: Console) -> int:
     found = _all(options)
     if options.error_id:
-        password = _password(options, environment)
+        password = password_of(options, environment)
         found = [
             one for one in found if any(options.error_id in record.error_ids for record in _readable(one, password))
         ]
@@ -141,8 +141,8 @@ def _as_json(one: Found) -> dict[str, object]:
 
 
 def _show(options: LogsOptions, environment: Mapping[str, str], console: Console) -> int:
-    path = _one(options)
-    found = search.records(path, _password(options, environment))
+    path = archive_of(options)
+    found = search.records(path, password_of(options, environment))
     if options.as_json:
         for record in found:
             sys.stdout.writelines(json.dumps(dict(entry), ensure_ascii=False) + "\n" for entry in record.entries)
@@ -167,9 +167,9 @@ def _print(record: Record, console: Console, *, logs: bool) -> None:
 
 
 def _export(options: LogsOptions, environment: Mapping[str, str], console: Console) -> int:
-    path = _one(options)
+    path = archive_of(options)
     folder = options.to or Path(path.stem)
-    held = archives.read(path, _password(options, environment))
+    held = archives.read(path, password_of(options, environment))
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     taken = [name for name in held if (folder / name).exists()]
     if taken:
@@ -185,7 +185,7 @@ def _export(options: LogsOptions, environment: Mapping[str, str], console: Conso
 
 
 def _verify(options: LogsOptions, environment: Mapping[str, str], console: Console) -> int:
-    found, password = _all(options), _password(options, environment)
+    found, password = _all(options), password_of(options, environment)
     bad: list[str] = []
     for one in _progress(found, console):
         try:
@@ -217,7 +217,8 @@ def _all(options: LogsOptions) -> list[Found]:
     return search.find(options.directory, options.wanted)
 
 
-def _one(options: LogsOptions) -> Path:
+def archive_of(options: LogsOptions) -> Path:
+    """The archive that was named, by path or message id. Raises `LogsError` when it is not exactly one."""
     path = Path(options.target)
     if path.suffix == ".zip":
         if not path.is_file():
@@ -238,7 +239,8 @@ def _readable(one: Found, password: Secret) -> list[Record]:
         return []
 
 
-def _password(options: LogsOptions, environment: Mapping[str, str]) -> Secret:
+def password_of(options: LogsOptions, environment: Mapping[str, str]) -> Secret:
+    """The password of the archives: from the file, the variable or the keyboard. Raises `LogsError` when there is none."""
     if options.password_file is not None:
         given = options.password_file.read_text(encoding="utf-8").rstrip("\r\n")
     elif environment.get(PASSWORD_VARIABLE):

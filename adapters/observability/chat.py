@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Final
@@ -23,6 +24,8 @@ from openrouter_pipe.ports.settings import Settings
 
 REQUEST: Final = "request"
 EVENT: Final = "event"
+
+_HALVES: Final = re.compile("[\ud800-\udfff]")
 
 
 @attrs.frozen
@@ -128,7 +131,7 @@ class LoggedChat:
 
         def told(ts: float, event_type: str, value: object) -> LogEntry:
             shown = _asked(value) if isinstance(value, ChatRequest) else plain(value)
-            text = json.dumps(redact(shown), ensure_ascii=False)
+            text = _json(redact(shown))
             return LogEntry(
                 ts=ts,
                 level="DEBUG",
@@ -148,6 +151,12 @@ class LoggedChat:
 def _with_recorded_tools(request: ChatRequest, recorder: TurnRecorder) -> ChatRequest:
     toolbox = request.toolbox
     return request if toolbox is None else attrs.evolve(request, toolbox=RecordedToolbox(toolbox, recorder))
+
+
+def _json(value: JsonValue) -> str:
+    """``value`` as text that can be written: half a character, which a delta may end in, is told by its number."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if _HALVES.search(text) is None else json.dumps(value)
 
 
 def _asked(request: ChatRequest) -> JsonValue:
