@@ -433,7 +433,9 @@ class Settings:
     STREAMING_EVENT_QUEUE_WARN_SIZE: int = _int(1000, 100, None, "Backlog of events that logs a warning.")
     STREAMING_DELTA_CHAR_LIMIT: int = _int(256, 0, None, "Characters merged into one update under load; 0 = off.")
     STREAMING_IDLE_FLUSH_MS: int = _int(30, 0, None, "Longest time in milliseconds that text is held back.")
-    MIDDLEWARE_STREAM_QUEUE_MAXSIZE: int = _int(0, 0, None, "Updates buffered towards the host; 0 = unbounded.")
+    MIDDLEWARE_STREAM_QUEUE_MAXSIZE: int = _int(
+        0, 0, None, "Kept for compatibility; without effect, since nothing is queued on the way to the host."
+    )
     MIDDLEWARE_STREAM_QUEUE_PUT_TIMEOUT_SECONDS: float = _float(
         1.0, 0, None, "Seconds of patience with a host that does not read; 0 = no limit."
     )
@@ -464,7 +466,9 @@ class Settings:
     SHOW_FINAL_USAGE_STATUS: bool = _bool(
         True, "Show time, speed, cost and tokens in the last status line.", per_user=True
     )
-    ENABLE_STATUS_CSS_PATCH: bool = _bool(False, "Let multi-line statuses wrap (off: the host renders them today).")
+    ENABLE_STATUS_CSS_PATCH: bool = _bool(
+        False, "Kept for compatibility; without effect, since the host renders multi-line statuses today."
+    )
     LOG_LEVEL: str = _choice(
         "DEBUG/INFO/WARNING/ERROR/CRITICAL",
         "INFO",
