@@ -32,7 +32,7 @@ Tries what users do, with this configuration: catalogue, streamed chat, tool cal
 templates, session log. Each line is a real turn; the errors always come from a simulator.
 
   openrouter-pipe validate --simulate        the simulator answers; nothing leaves this machine
-  openrouter-pipe validate                   OpenRouter answers: six short turns, usually less than a cent
+  openrouter-pipe validate                   OpenRouter answers: five short turns, usually less than a cent
   openrouter-pipe validate --model x-ai/...  with this model (default: one that can do all that is tried)
   openrouter-pipe validate --from host       settings as Open WebUI holds them (run it with the Python of Open WebUI)
 
@@ -108,11 +108,15 @@ async def _run(options: ValidateOptions, environment: Mapping[str, str], console
         lines: list[Line] = []
         with _progress(console, hidden=options.as_json) as bar:
             task = bar.add_task("", total=len(names))
-            for name in names:
-                bar.update(task, description=name)
-                line = await validation.run(name)
-                lines.append(attrs.evolve(line, evidence=_one_line(redact(line.evidence))))
-                bar.advance(task)
+            try:
+                for name in names:
+                    bar.update(task, description=name)
+                    line = await validation.run(name)
+                    lines.append(attrs.evolve(line, evidence=_one_line(redact(line.evidence))))
+                    bar.advance(task)
+            except asyncio.CancelledError:  # Ctrl-C
+                await validation.run("clean-up")
+                raise
     return lines
 
 

@@ -36,6 +36,7 @@ from openrouter_pipe.ports.settings import Secret, Settings
 sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 from redis_server import RedisServer, free_port
 
+ROOT = Path(__file__).parent.parent.parent
 ROW = "01ARZ3NDEKTSV4RRFFQ6"
 SECRETS = {
     "OPENROUTER_API_KEY": "sk-or-v1-00112233445566778899aabbccddeeff",
@@ -332,6 +333,14 @@ def test_redis_that_forgets(installation: Installation, capsys: pytest.CaptureFi
         assert wrong(installation.run(capsys)[1]) == {"Redis reachable": "warning"}
     finally:
         server.remove()
+
+
+def test_the_documented_checks_are_the_checks(installation: Installation, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    groups = {group.value for group in Group}
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")]
+    told = [(row[0], row[1]) for row in cells if row[0] in groups]
+    assert told == [(one["group"], one["name"]) for one in installation.run(capsys)[1]]
 
 
 def test_every_word_of_the_rule_belongs_to_one_prerequisite() -> None:

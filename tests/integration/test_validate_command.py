@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import httpx
 import pytest
 from rich.console import Console
 
@@ -25,6 +28,7 @@ from openrouter_pipe.ports.settings import Settings
 sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 from redis_server import free_port
 
+ROOT = Path(__file__).parent.parent.parent
 LINES = [
     "settings",
     "catalogue",
@@ -99,6 +103,12 @@ def test_green_against_the_simulator_and_nothing_left(
     removed = [int(word) for word in evidence["clean-up"].split() if word.isdigit()]
     assert removed[0] >= 3
     assert removed[1] >= 5, "one archive for each turn"
+
+
+def test_the_documented_lines_are_the_lines() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8").partition("| Line | Fails when |")[2]
+    rows = text.partition("\n\n")[0].splitlines()[2:]
+    assert [row.split("|")[1].strip() for row in rows] == LINES
 
 
 def test_what_others_stored_stays(configured: Configured, capsys: pytest.CaptureFixture[str]) -> None:
@@ -267,6 +277,31 @@ def test_the_command_as_it_is_run(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "Nothing failed." in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_run_leaves_nothing_behind(configured: Configured, provider: str) -> None:
+    control = provider.removesuffix("/api/v1") + "/simulator"
+    # The first turn is answered, the second one never is.
+    httpx.post(
+        f"{control}/faults", json={"faults": [{"delay_ms": 1}, {"fault": "silence", "after": 0}]}, trust_env=False
+    )
+    command = [sys.executable, "-m", "openrouter_pipe.composition.cli", "validate", "--from", "environment"]
+    environment = {"PATH": os.environ["PATH"], "OPENROUTER_API_BASE_URL": provider, **configured.environment}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while len(list((configured.root / "logs").rglob("*.zip"))) < 1 or _asked(control) < 2:
+        assert time.monotonic() < deadline, "the run did not come so far"
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    shown, _ = process.communicate(timeout=30)
+    assert (process.returncode, shown) == (130, "")
+    assert list((configured.root / "logs").rglob("*")) == []
+    assert configured.rows() == 0
+
+
+def _asked(control: str) -> int:
+    seen = httpx.get(f"{control}/requests", trust_env=False).json()["requests"]
+    return sum(one["path"].endswith("/responses") for one in seen)
 
 
 def test_a_secret_is_no_argument(capsys: pytest.CaptureFixture[str]) -> None:
