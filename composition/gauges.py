@@ -11,15 +11,13 @@ from openrouter_pipe.adapters.memory.telemetry import NullMetrics
 from openrouter_pipe.composition.policies import turn_policies
 from openrouter_pipe.composition.served import LatestSettings
 from openrouter_pipe.domain.admission import Admission
-from openrouter_pipe.domain.breakers import Breakers
+from openrouter_pipe.domain.breakers import Breakers, Scope
 from openrouter_pipe.domain.catalog.service import CatalogService
 from openrouter_pipe.ports.runtime import Clock
 from openrouter_pipe.ports.telemetry import Metrics
 
 EVERY: Final = 10.0
 """Seconds between two looks."""
-
-SCOPES: Final = ("request", "tool", "store")
 
 
 class Gauges:
@@ -55,5 +53,5 @@ class Gauges:
             self._metrics.gauge("catalog_age_seconds", age)
         if self._latest.settings is not None:
             is_open = self._breakers.open(turn_policies(self._latest.settings).breaker)
-            for scope in SCOPES:
-                self._metrics.gauge("breakers_open", is_open.get(scope, 0), {"scope": scope})
+            for scope in Scope:
+                self._metrics.gauge("breakers_open", is_open[scope], {"scope": scope.value})

@@ -1,7 +1,7 @@
 """Breakers: repeated failures of one thing for one user make us stop trying for a while.
 
-One sliding window per key; the key's first part names the scope: ``('request', user)``, ``('tool', user, kind, tool)``,
-``('store', user)``. What counts as a failure, and what is done while a breaker is open, is decided by the callers.
+One sliding window per key; the key's first part is its `Scope`: request and user; tool, user, kind and tool; store and
+user. What counts as a failure, and what is done while a breaker is open, is decided by the callers.
 
 Nothing is scheduled: a breaker closes because time passes or because of a success. Memory is bounded twice: a key keeps
 no more failures than the policy's history, and no more than ``max_keys`` keys are kept, the ones that failed longest ago
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Hashable
+from enum import StrEnum
 from typing import Final
 
 from attrs import frozen
@@ -19,6 +20,14 @@ from attrs import frozen
 from openrouter_pipe.ports.runtime import Clock
 
 _EVICTIONS_PER_FAILURE: Final = 4
+
+
+class Scope(StrEnum):
+    """What a breaker is about; the first part of its key."""
+
+    REQUEST = "request"
+    TOOL = "tool"
+    STORE = "store"
 
 
 @frozen

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Final
 
 from openrouter_pipe.domain.admission import Admission, BusyError
-from openrouter_pipe.domain.breakers import Breakers
+from openrouter_pipe.domain.breakers import Breakers, Scope
 from openrouter_pipe.domain.catalog.ids import display_id
 from openrouter_pipe.domain.catalog.selection import exposed
 from openrouter_pipe.domain.catalog.service import CatalogService, CatalogUnavailableError
@@ -152,7 +152,7 @@ class Conversation:
             match error:
                 case TurnRefusedError(report=report, fault=fault):
                     if fault is not None and policies is not None and counts_as_failure(fault):
-                        self._services.breakers.failure(("request", request.identity.user_id), policies.breaker)
+                        self._services.breakers.failure((Scope.REQUEST, request.identity.user_id), policies.breaker)
                     return failures.failed(report, fault)
                 case BusyError():
                     return failures.failed(busy(), None)

@@ -30,7 +30,7 @@ from typing import Final, TypeAlias, TypeVar
 from attrs import evolve, frozen
 
 from openrouter_pipe.domain.admission import Admission
-from openrouter_pipe.domain.breakers import BreakerPolicy, Breakers
+from openrouter_pipe.domain.breakers import BreakerPolicy, Breakers, Scope
 from openrouter_pipe.domain.tools.arguments import read_arguments
 from openrouter_pipe.domain.tools.batching import Job, batches
 from openrouter_pipe.domain.tools.places import Place
@@ -348,7 +348,7 @@ class _Round:
         self._tell(CallFinished(job.call, output))
 
     def _key(self, spec: ToolSpec) -> tuple[str, ...]:
-        return ("tool", self._user_id, spec.kind, spec.name)
+        return (Scope.TOOL, self._user_id, spec.kind, spec.name)
 
     def _tell(self, progress: ToolProgress) -> None:
         self._quiet.restart()

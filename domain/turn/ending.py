@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Final
 
 from openrouter_pipe.domain import usage as usages
+from openrouter_pipe.domain.breakers import Scope
 from openrouter_pipe.domain.errors.classify import classify, counts_as_failure
 from openrouter_pipe.domain.errors.situations import loops_reached
 from openrouter_pipe.domain.policies import TurnPolicies
@@ -58,7 +59,7 @@ class Ending:
         self._failures = failures
         self._memory = memory
         self._reducer = reducer
-        self._key = ("request", request.identity.user_id)
+        self._key = (Scope.REQUEST, request.identity.user_id)
         self._is_task = request.task is not None
         self._told_of_trouble = False
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from openrouter_pipe.domain import retention
+from openrouter_pipe.domain.breakers import Scope
 from openrouter_pipe.domain.history import markers
 from openrouter_pipe.domain.policies import TurnPolicies
 from openrouter_pipe.domain.turn.services import Services
@@ -31,7 +32,7 @@ class Memory:
         self._services = services
         self._identity = request.identity
         self._policies = policies
-        self._key = ("store", request.identity.user_id)
+        self._key = (Scope.STORE, request.identity.user_id)
         self._loaded: Mapping[str, InputItem] = {}
         lasting = request.persistent and request.task is None
         known = bool(request.identity.chat_id and request.identity.message_id)

@@ -9,6 +9,7 @@ from functools import partial
 import attrs
 from attrs import frozen
 
+from openrouter_pipe.domain.breakers import Scope
 from openrouter_pipe.domain.catalog.catalog import Catalog, ResolvedModel
 from openrouter_pipe.domain.catalog.ids import lookup_key
 from openrouter_pipe.domain.catalog.routing import choose_endpoint, wants_chat_completions
@@ -68,7 +69,7 @@ def check(request: ChatRequest, policies: TurnPolicies) -> None:
 
 def check_breaker(services: Services, user_id: str, policies: TurnPolicies) -> None:
     """Refuse while the user's requests keep failing at the provider. Raises `TurnRefusedError`."""
-    key = ("request", user_id)
+    key = (Scope.REQUEST, user_id)
     if not services.breakers.allows(key, policies.breaker):
         raise TurnRefusedError(breaker_open(services.breakers.retry_after(key, policies.breaker)))
 
