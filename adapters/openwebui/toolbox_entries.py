@@ -12,7 +12,8 @@ Three sources, in this order:
   is none at all, somebody else hands over the tools, and everything in the registry is offered.
 - ``body["extra_tools"]``, a key by which filters add to the request: an entry of the registry's shape (with a callable)
   is a tool of its own, a plain function spec replaces what the registry says about the tool of that name. A plain spec
-  without such a tool is left out because nobody could run it. Tools that the provider runs are `provider_tools`.
+  without such a tool is offered as the filter wants it; a call of it tells the model that nobody can run it. Tools that
+  the provider runs are `provider_tools`.
 """
 
 from __future__ import annotations
@@ -132,11 +133,13 @@ def _extra(entries: Mapping[str, Entry], body: Mapping[str, Any]) -> Iterator[En
                 yield evolve(entry, spec=evolve(entry.spec, kind="extra"))
             continue
         spec = _function(tool)
-        known = entries.get(_text(spec.get("name")))
-        if known is None:
-            _LOG.debug("An extra tool was left out: there is nothing that could run it")
-            continue
-        yield evolve(known, spec=_spec(known.spec.name, spec, known.spec.kind))
+        name = _text(spec.get("name"))
+        known = entries.get(name)
+        if known is not None:
+            yield evolve(known, spec=_spec(known.spec.name, spec, known.spec.kind))
+        elif name:
+            _LOG.debug("An extra tool is offered that nothing here can run")
+            yield Entry(_spec(name, spec, "extra"), name)
 
 
 def _entry(name: Any, raw: Any) -> Entry | None:

@@ -208,9 +208,10 @@ def test_an_extra_spec_replaces_the_hosts_words_for_the_same_tool():
     assert {(tool.kind, tool.name) for tool in found.specs()} == {("local", "py")}
 
 
-def test_an_extra_spec_that_nothing_can_run_is_left_out():
+def test_an_extra_spec_that_nothing_here_runs_is_offered_as_the_filter_wants_it():
     body = {**listed("py"), "extra_tools": [spec("ghost"), None, 5, {"type": "function"}]}
-    assert names(offer_recent(local("py"), body)) == [("local", "py")]
+    assert names(offer_recent(local("py"), body)) == [("local", "py"), ("extra", "ghost")]
+    assert names(offer_recent({}, {"extra_tools": [spec("ghost")]})) == [("extra", "ghost")]
 
 
 def test_an_extra_entry_with_a_callable_is_a_tool_of_its_own():
