@@ -26,6 +26,7 @@ class ArchiveWriter:
         self._capacity = capacity
         self._waiting: deque[tuple[SessionLog, ArchivePolicy]] = deque()
         self._wake: asyncio.Event | None = None
+        self._writing: asyncio.Task[None] | None = None
         self._dropping = False
 
     def submit(self, log: SessionLog, policy: ArchivePolicy) -> bool:
@@ -52,14 +53,20 @@ class ArchiveWriter:
                 await wake.wait()
 
     async def aclose(self) -> None:
-        """Write what still waits; whoever is in a hurry cancels."""
+        """Write what still waits, and what is being written; whoever is in a hurry cancels."""
         await self._drain()
 
     async def _drain(self) -> None:
-        while self._waiting:
-            log, policy = self._waiting.popleft()
-            outcome = await asyncio.to_thread(_written, log, policy)
-            self._count(outcome)
+        while True:
+            if self._writing is None or self._writing.done():
+                if not self._waiting:
+                    return
+                self._writing = asyncio.create_task(self._write(*self._waiting.popleft()))
+            # One at a time, whoever asks; and a worker that is ended leaves a record half done to nobody.
+            await asyncio.shield(self._writing)
+
+    async def _write(self, log: SessionLog, policy: ArchivePolicy) -> None:
+        self._count(await asyncio.to_thread(_written, log, policy))
 
     def _count(self, outcome: str) -> None:
         self._metrics.count("session_logs", labels={"outcome": outcome})

@@ -183,9 +183,9 @@ async def test_the_command_is_killed_twice_anywhere_and_resumed(
     for _ in range(2):
         before = await under_the_new_key()
         process = subprocess.Popen(command, env={**environment, **KEYS}, stdin=subprocess.DEVNULL, stdout=-3, stderr=-3)
-        while await under_the_new_key() == before and process.poll() is None:
-            await asyncio.sleep(0.02)  # it has to have begun; then it is killed wherever it happens to be
-        await asyncio.sleep(chance.uniform(0, 1))
+        enough = before + chance.randint(1, ROWS // 4)  # then it is killed wherever it happens to be
+        while await under_the_new_key() < enough and process.poll() is None:
+            await asyncio.sleep(0.005)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, "the command ended before it was killed"
         kills.append(await under_the_new_key())

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -206,6 +207,29 @@ async def test_the_worker_writes_what_comes_while_it_runs(tmp_path: Path) -> Non
                 await asyncio.sleep(0.005)
     worker.cancel()
     await asyncio.wait({worker})
+
+
+async def test_closing_waits_for_the_record_that_is_being_written(tmp_path: Path) -> None:
+    started, go_on = threading.Event(), threading.Event()
+
+    def slow() -> Sequence[LogEntry]:
+        started.set()
+        go_on.wait(10)
+        return entries("slow")
+
+    writer = ArchiveWriter(MemoryMetrics())
+    worker = asyncio.create_task(writer.run())
+    writer.submit(evolve(log(message="slow"), entries=slow), policy(tmp_path))
+    writer.submit(log(message="next"), policy(tmp_path))
+    await asyncio.to_thread(started.wait, 10)
+    worker.cancel()
+    await asyncio.wait({worker})
+    closing = asyncio.create_task(writer.aclose())
+    await asyncio.sleep(0)
+    assert not closing.done()
+    go_on.set()
+    await closing
+    assert sorted(path.name for path in tmp_path.rglob("*.zip")) == ["next.zip", "slow.zip"]
 
 
 async def test_a_record_that_cannot_be_made_does_not_end_the_worker(tmp_path: Path) -> None:
