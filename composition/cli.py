@@ -8,6 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from openrouter_pipe.composition import cli_examining
+from openrouter_pipe.composition.assignments import assignments
+
 _DESCRIPTION: Final = """\
 The pipe between Open WebUI and OpenRouter, on the command line.
 
@@ -64,8 +67,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_logs(commands.add_parser("logs", help="find, read, check and remove session logs"))
     _add_replay(commands.add_parser("replay", help="run a recorded turn again and compare what it shows"))
-    _add_doctor(commands.add_parser("doctor", help="examine this installation: every check with evidence and remedy"))
-    _add_validate(commands.add_parser("validate", help="try what users do: chat, tools, attachments, replay, errors"))
+    cli_examining.add_doctor(
+        commands.add_parser("doctor", help="examine this installation: what is wrong, and what to do")
+    )
+    cli_examining.add_validate(
+        commands.add_parser("validate", help="try what users do: chat, tools, files, replay, errors")
+    )
     _add_rotate_key(commands.add_parser("rotate-key", help="encrypt stored artifacts anew with the present key"))
     return parser
 
@@ -196,48 +203,6 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_replay)
 
 
-def _add_doctor(parser: argparse.ArgumentParser) -> None:
-    from openrouter_pipe.composition import doctor_command
-
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.description, parser.epilog = doctor_command.DESCRIPTION, doctor_command.EPILOG
-    parser.add_argument("--json", action="store_true", help="one JSON object, for monitors")
-    parser.add_argument("--strict", action="store_true", help="exit with 1 when there are warnings")
-    _add_examined(parser)
-    parser.set_defaults(command=_doctor)
-
-
-def _add_validate(parser: argparse.ArgumentParser) -> None:
-    from openrouter_pipe.composition import validate
-
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.description, parser.epilog = validate.DESCRIPTION, validate.EPILOG
-    parser.add_argument("--simulate", action="store_true", help="let the simulated OpenRouter answer")
-    parser.add_argument("--model", default="", help="model id to ask (default: a suitable one of those on offer)")
-    parser.add_argument("--json", action="store_true", help="one JSON object, for scripts")
-    _add_examined(parser)
-    parser.set_defaults(command=_validate)
-
-
-def _add_examined(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--from",
-        choices=("auto", "host", "environment"),
-        default="auto",
-        dest="source",
-        help="where settings come from (default: the host's valves where Open WebUI can be imported)",
-    )
-    parser.add_argument("--pipe-id", default="openrouter", help="the function's id in the host (default: %(default)s)")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        dest="settings",
-        help="a setting without secret, over the others; repeatable",
-    )
-
-
 def _add_rotate_key(parser: argparse.ArgumentParser) -> None:
     from openrouter_pipe.composition import keys_manual
 
@@ -260,17 +225,6 @@ def _add_rotate_key(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_rotate_key)
 
 
-def _assignments(pairs: Sequence[str]) -> dict[str, str]:
-    chosen: dict[str, str] = {}
-    for pair in pairs:
-        name, separator, value = pair.partition("=")
-        if not separator or not name.strip():
-            _complain(f"--set {pair}: write NAME=VALUE, for example --set REASONING_EFFORT=high")
-            raise SystemExit(2)
-        chosen[name.strip()] = value
-    return chosen
-
-
 def _chat(options: argparse.Namespace) -> int:
     from openrouter_pipe.composition.terminal import ChatOptions, run_chat
 
@@ -280,7 +234,7 @@ def _chat(options: argparse.Namespace) -> int:
             model=options.model,
             as_json=options.json,
             simulate=options.simulate,
-            settings=_assignments(options.settings),
+            settings=assignments(options.settings),
         )
     )
 
@@ -288,9 +242,7 @@ def _chat(options: argparse.Namespace) -> int:
 def _models(options: argparse.Namespace) -> int:
     from openrouter_pipe.composition.terminal import ChatOptions, run_chat
 
-    return run_chat(
-        ChatOptions(models=options.word, simulate=options.simulate, settings=_assignments(options.settings))
-    )
+    return run_chat(ChatOptions(models=options.word, simulate=options.simulate, settings=assignments(options.settings)))
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -415,37 +367,6 @@ def _replay(options: argparse.Namespace) -> int:
     return run_replay(ReplayOptions(sought, options.record, options.json), os.environ, Console())
 
 
-def _doctor(options: argparse.Namespace) -> int:
-    import os
-
-    from rich.console import Console
-
-    from openrouter_pipe.composition.doctor_command import DoctorOptions, run_doctor
-
-    chosen = DoctorOptions(
-        options.pipe_id, _assignments(options.settings), options.source, options.json, options.strict
-    )
-    return run_doctor(chosen, os.environ, Console())
-
-
-def _validate(options: argparse.Namespace) -> int:
-    import os
-
-    from rich.console import Console
-
-    from openrouter_pipe.composition.validate import ValidateOptions, run_validate
-
-    chosen = ValidateOptions(
-        options.pipe_id,
-        _assignments(options.settings),
-        options.source,
-        options.simulate,
-        options.model,
-        options.json,
-    )
-    return run_validate(chosen, os.environ, Console())
-
-
 def _rotate_key(options: argparse.Namespace) -> int:
     import getpass
     import os
@@ -458,7 +379,7 @@ def _rotate_key(options: argparse.Namespace) -> int:
         _complain(f"--batch-size {options.batch_size}: at least one row is needed")
         return 2
     chosen = RotateOptions(
-        options.pipe_id, options.data_dir, options.dry_run, options.batch_size, _assignments(options.settings)
+        options.pipe_id, options.data_dir, options.dry_run, options.batch_size, assignments(options.settings)
     )
     return run_rotation(chosen, os.environ, Console(), getpass.getpass if sys.stdin.isatty() else None)
 

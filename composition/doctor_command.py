@@ -21,22 +21,6 @@ from openrouter_pipe.composition.doctor import Report, examine
 from openrouter_pipe.ports.host_models import HostModelError
 from openrouter_pipe.ports.settings import SettingError
 
-DESCRIPTION: Final = """\
-Examines this installation: the checklists of the production-readiness report, each line with what was seen and what to do.
-
-  openrouter-pipe doctor                     settings from the environment
-  openrouter-pipe doctor --from host         settings as Open WebUI holds them (run it with the Python of Open WebUI)
-  openrouter-pipe doctor --json --strict     for monitors
-  openrouter-pipe doctor --set MODEL_ID=x/y  as it would be with another setting
-
-It changes nothing. It asks the provider for the key's state and the catalogue; no model is asked, nothing costs anything.
-"""
-EPILOG: Final = """\
-Exit status: 0 nothing failed, 1 warnings (with --strict only), 2 something failed, or the command was wrong.
-Secrets come from variables, never from arguments: OPENROUTER_API_KEY, ARTIFACT_ENCRYPTION_KEY,
-ARTIFACT_ENCRYPTION_PREVIOUS_KEYS, SESSION_LOG_ZIP_PASSWORD; SESSION_LOG_* settings may be variables too.
-Colours appear on terminals only; NO_COLOR switches them off.
-"""
 _STYLES: Final = {
     Status.OK: "green",
     Status.WARNING: "yellow",

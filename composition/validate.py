@@ -27,22 +27,6 @@ from openrouter_pipe.ports.artifacts import ArtifactStoreError
 from openrouter_pipe.ports.host_models import HostModelError
 from openrouter_pipe.ports.settings import Secret, SettingError, Settings
 
-DESCRIPTION: Final = """\
-Tries what users do, with this configuration: catalogue, streamed chat, tool call, image, file, two-turn replay, error
-templates, session log. Each line is a real turn; the errors always come from a simulator.
-
-  openrouter-pipe validate --simulate        the simulator answers; nothing leaves this machine
-  openrouter-pipe validate                   OpenRouter answers: five short turns, usually less than a cent
-  openrouter-pipe validate --model x-ai/...  with this model (default: one that can do all that is tried)
-  openrouter-pipe validate --from host       settings as Open WebUI holds them (run it with the Python of Open WebUI)
-
-Stored artifacts and archives of the run are removed at its end.
-"""
-EPILOG: Final = """\
-Exit status: 0 nothing failed, 1 something failed, 2 the command was wrong.
-Secrets come from variables, never from arguments, as for `openrouter-pipe doctor`. Colours and progress appear on terminals
-only; NO_COLOR switches colours off.
-"""
 SIMULATED_KEY: Final = "sk-or-simulated"
 SIMULATED_ADDRESS: Final = "http://simulator.invalid/api/v1"
 _STYLES: Final = {

@@ -1,0 +1,109 @@
+"""The subcommands that look at an installation, doctor and validate: their options and help. What they do is imported when
+they run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Final
+
+from openrouter_pipe.composition.assignments import assignments
+
+DOCTOR: Final = """\
+Examines this installation: the checklists of the production-readiness report, each line with what was seen and what to do.
+
+  openrouter-pipe doctor                     settings from the environment
+  openrouter-pipe doctor --from host         settings as Open WebUI holds them (run it with the Python of Open WebUI)
+  openrouter-pipe doctor --json --strict     for monitors
+  openrouter-pipe doctor --set MODEL_ID=x/y  as it would be with another setting
+
+It changes nothing. It asks the provider for the key's state and the catalogue; no model is asked, nothing costs anything.
+"""
+DOCTOR_EPILOG: Final = """\
+Exit status: 0 nothing failed, 1 warnings (with --strict only), 2 something failed, or the command was wrong.
+Secrets come from variables, never from arguments: OPENROUTER_API_KEY, ARTIFACT_ENCRYPTION_KEY,
+ARTIFACT_ENCRYPTION_PREVIOUS_KEYS, SESSION_LOG_ZIP_PASSWORD; SESSION_LOG_* settings may be variables too.
+Colours appear on terminals only; NO_COLOR switches them off.
+"""
+
+VALIDATE: Final = """\
+Tries what users do, with this configuration: catalogue, streamed chat, tool call, image, file, two-turn replay, error
+templates, session log. Each line is a real turn; the errors always come from a simulator.
+
+  openrouter-pipe validate --simulate        the simulator answers; nothing leaves this machine
+  openrouter-pipe validate                   OpenRouter answers: five short turns, usually less than a cent
+  openrouter-pipe validate --model x-ai/...  with this model (default: one that can do all that is tried)
+  openrouter-pipe validate --from host       settings as Open WebUI holds them (run it with the Python of Open WebUI)
+
+Stored artifacts and archives of the run are removed at its end.
+"""
+VALIDATE_EPILOG: Final = """\
+Exit status: 0 nothing failed, 1 something failed, 2 the command was wrong.
+Secrets come from variables, never from arguments, as for `openrouter-pipe doctor`. Colours and progress appear on terminals
+only; NO_COLOR switches colours off.
+"""
+
+
+def add_doctor(parser: argparse.ArgumentParser) -> None:
+    """The options of `openrouter-pipe doctor`."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description, parser.epilog = DOCTOR, DOCTOR_EPILOG
+    parser.add_argument("--json", action="store_true", help="one JSON object, for monitors")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 when there are warnings")
+    _add_examined(parser)
+    parser.set_defaults(command=_doctor)
+
+
+def add_validate(parser: argparse.ArgumentParser) -> None:
+    """The options of `openrouter-pipe validate`."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description, parser.epilog = VALIDATE, VALIDATE_EPILOG
+    parser.add_argument("--simulate", action="store_true", help="let the simulated OpenRouter answer")
+    parser.add_argument("--model", default="", help="model id to ask (default: a suitable one of those on offer)")
+    parser.add_argument("--json", action="store_true", help="one JSON object, for scripts")
+    _add_examined(parser)
+    parser.set_defaults(command=_validate)
+
+
+def _add_examined(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--from",
+        choices=("auto", "host", "environment"),
+        default="auto",
+        dest="source",
+        help="where settings come from (default: the host's valves where Open WebUI can be imported)",
+    )
+    parser.add_argument("--pipe-id", default="openrouter", help="the function's id in the host (default: %(default)s)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        dest="settings",
+        help="a setting without secret, over the others; repeatable",
+    )
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from openrouter_pipe.composition.doctor_command import DoctorOptions, run_doctor
+
+    chosen = DoctorOptions(options.pipe_id, assignments(options.settings), options.source, options.json, options.strict)
+    return run_doctor(chosen, os.environ, Console())
+
+
+def _validate(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from openrouter_pipe.composition.validate import ValidateOptions, run_validate
+
+    chosen = ValidateOptions(
+        options.pipe_id,
+        assignments(options.settings),
+        options.source,
+        options.simulate,
+        options.model,
+        options.json,
+    )
+    return run_validate(chosen, os.environ, Console())
