@@ -21,7 +21,8 @@ from openrouter_pipe.adapters.observability.provider import ANSWERED, ASKED, FAU
 from openrouter_pipe.adapters.observability.rebuild import RebuildError, rebuild, rebuild_one_of
 from openrouter_pipe.adapters.observability.values import TAG
 from openrouter_pipe.adapters.openwebui.history_text import HistoryText
-from openrouter_pipe.composition.session_logs import MODEL
+from openrouter_pipe.composition.session_logs import MODEL, NO_CATALOGUE
+from openrouter_pipe.domain.turn.memory import TROUBLE
 from openrouter_pipe.ports.artifacts import Artifact
 from openrouter_pipe.ports.catalog import ModelCard
 from openrouter_pipe.ports.chat import ChatMessage, ChatRequest
@@ -62,13 +63,18 @@ class Shown:
 
 @frozen
 class Recording:
-    """One turn, ready to be run again. ``notes`` tell what cannot be compared; ``card`` None: the catalogue had no such model."""
+    """One turn, ready to be run again.
+
+    ``card`` None: the catalogue had no such model, or there was none because of ``catalogue_fault``. ``notes`` tell what
+    cannot be compared; ``warnings_count`` False: warnings beside the answer cannot.
+    """
 
     request: ChatRequest
     began: float
     card: ModelCard | None
     rounds: tuple[tuple[Step, ...], ...] = field(repr=False)
     shown: tuple[Shown, ...] = field(repr=False)
+    catalogue_fault: ProviderFault | None = field(default=None, repr=False)
     has_tools: bool = False
     specs: tuple[ToolSpec, ...] = ()
     outputs: tuple[ToolOutput, ...] = field(default=(), repr=False)
@@ -117,6 +123,9 @@ def _recording(first: _Line, lines: Sequence[_Line]) -> Recording:
         request=request,
         began=first.at,
         card=_card(lines, shown),
+        catalogue_fault=next(
+            iter(_values(lines, NO_CATALOGUE, lambda value, at: rebuild(ProviderFault, value, at))), None
+        ),
         rounds=rounds,
         shown=shown,
         has_tools=_object(first).get("toolbox") is not None,
@@ -128,7 +137,7 @@ def _recording(first: _Line, lines: Sequence[_Line]) -> Recording:
         ),
         artifacts=tuple(artifact for group in artifacts for artifact in group),
         saved=tuple(_values(lines, SAVED, lambda value, at: _many(bool, value, at))),
-        store_faults=dict(_values(lines, STORE_FAULT, _fault_of_store)),
+        store_faults=_store_faults(lines, shown),
         notes=notes,
         warnings_count=not notes,
     )
@@ -234,12 +243,21 @@ def _card(lines: Sequence[_Line], shown: Sequence[Shown]) -> ModelCard | None:
     for line in lines:
         if line.kind == MODEL:
             return None if line.value is None else rebuild(ModelCard, line.value, f"line {line.number}")
-    if shown[-1].event.get("code") in _NO_CATALOGUE_NEEDED:
+    told = any(line.kind == NO_CATALOGUE for line in lines)
+    if told or shown[-1].event.get("code") in _NO_CATALOGUE_NEEDED:
         return None
     raise CannotReplayError(
-        "the record holds no model card: an older version wrote it, or there was no catalogue (see the warnings in "
-        "`openrouter-pipe logs show`)"
+        "the record holds no model card: it was written by a version before 'openrouter-pipe replay'"
     )
+
+
+def _store_faults(lines: Sequence[_Line], shown: Sequence[Shown]) -> Mapping[str, str]:
+    """What the store failed to do, by step. A store that was spared after failures of other turns counts as one that fails."""
+    told = dict(_values(lines, STORE_FAULT, _fault_of_store))
+    if told or not any(one.event.get("text") == TROUBLE and one.event.get(TAG) == "Notified" for one in shown):
+        return told
+    read = any(line.kind == LOADED for line in lines)
+    return {step: "the store was spared" for step in ("load", "save", "delete") if not (read and step == "load")}
 
 
 def _fault_of_store(value: object, where: str) -> tuple[str, str]:

@@ -26,7 +26,7 @@ from openrouter_pipe.composition.recordings import CannotReplayError, Recording,
 from openrouter_pipe.composition.replay_compare import Difference, compare
 from openrouter_pipe.composition.session_logs import archive_redaction
 from openrouter_pipe.domain.catalog.catalog import Catalog
-from openrouter_pipe.domain.catalog.service import CatalogService
+from openrouter_pipe.domain.catalog.service import CatalogService, CatalogUnavailableError
 from openrouter_pipe.domain.tools.orchestration import ToolOrchestrator
 from openrouter_pipe.ports.artifacts import Artifact, ArtifactStoreError, StorePolicy
 from openrouter_pipe.ports.chat import ChatEvent, ToolFinished, ToolStarted
@@ -131,10 +131,13 @@ class _KnownCatalog(CatalogService):
 
     def __init__(self, recording: Recording, clock: Clock) -> None:
         super().__init__(ScriptedCatalog(()), clock)
-        self._known = Catalog(() if recording.card is None else (recording.card,))
+        self._card = recording.card
+        self._why_none = recording.catalogue_fault
 
     async def current(self, connection: Connection, refresh_seconds: float, *, insist: bool = False) -> Catalog:
-        return self._known
+        if self._why_none is not None:
+            raise CatalogUnavailableError(self._why_none)
+        return Catalog(() if self._card is None else (self._card,))
 
 
 class _RecordedRounds:

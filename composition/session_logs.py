@@ -27,6 +27,9 @@ _log = logging.getLogger(__name__)
 MODEL: Final = "model.card"
 """The catalogue's card of the model that was asked for; null where the catalogue has none."""
 
+NO_CATALOGUE: Final = "catalogue.fault"
+"""Why there was no catalogue at all."""
+
 _JITTER: Final = 0.2
 _WAIT_FOR_SETTINGS: Final = 60.0
 
@@ -60,11 +63,13 @@ def archive_redaction(settings: Settings) -> Callable[[JsonValue], JsonValue]:
 
 
 def _known(catalog: CatalogService, request: ChatRequest) -> Iterator[tuple[str, object]]:
-    """What a replay needs of the catalogue; nothing while there is none."""
+    """What a replay needs of the catalogue."""
     models = catalog.known()
     if models is not None:
         model = models.resolve(request.model, request.host_prefix)
         yield MODEL, None if model is None else model.card
+    elif (fault := catalog.fault()) is not None:
+        yield NO_CATALOGUE, fault
 
 
 def archiving(logs: SessionLogs, catalog: CatalogService) -> Archiving | None:

@@ -90,6 +90,10 @@ class CatalogService:
         """The list as it is now; asks nobody."""
         return self._catalog
 
+    def fault(self) -> ProviderFault | None:
+        """Why the last attempt to fetch the list failed; None when it did not."""
+        return self._fault
+
     def age(self) -> float | None:
         """Seconds since the list was fetched; None when there is none."""
         return None if self._catalog is None else self._clock.monotonic() - self._fetched_at

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dependency_injector import providers
 from rich.console import Console
 
 from openrouter_pipe.adapters.filesystem import archives
+from openrouter_pipe.adapters.memory import ScriptedCatalog
 from openrouter_pipe.adapters.memory.artifacts import MemoryArtifactStore
 from openrouter_pipe.adapters.simulator.scenarios import SCENARIOS
 from openrouter_pipe.composition.cli import main
@@ -30,11 +32,13 @@ from openrouter_pipe.ports.chat import (
     Identity,
     MarkersIssued,
     NoticeAdded,
+    Notified,
     TextAdded,
     ToolFinished,
     ToolStarted,
 )
 from openrouter_pipe.ports.items import ImagePart, Role, TextPart
+from openrouter_pipe.ports.provider import FaultKind, ProviderFault
 from openrouter_pipe.ports.session_log import ArchivePolicy, LogEntry, SessionLog
 from openrouter_pipe.ports.settings import Secret, read_settings
 from openrouter_pipe.ports.tools import ToolSpec
@@ -144,11 +148,10 @@ async def test_tools_side_by_side_end_in_the_recorded_order(tmp_path: Path) -> N
             await rome_is_done.wait()
             return "rain"
 
-        pipe.toolbox.add(ToolSpec("get_weather", "Weather.", {"type": "object", "properties": {"city": {}}}), weather)
+        pipe.toolbox.add(ToolSpec("weather", "Weather.", {"type": "object", "properties": {"city": {}}}), weather)
         events = await turn(pipe, root, "[[sim: scenario=parallel-calls;times=1]] Weather?", pipe.toolbox)
     done = [event.output.text for event in events if isinstance(event, ToolFinished)]
-    if any(isinstance(event, ToolStarted) for event in events):
-        assert done[0] == "sun"
+    assert done[:2] == ["sun", "rain"]
     await same(root)
 
 
@@ -181,6 +184,29 @@ async def turn(
     await answer.aclose()
     pipe.history[:] = [message, ChatMessage(Role.ASSISTANT, ())]
     return events
+
+
+@pytest.mark.parametrize("endpoint", ["responses", "chat_completions"])
+async def test_secrets_and_bulk_of_tools_and_people_are_missing_and_change_nothing(
+    endpoint: str, tmp_path: Path
+) -> None:
+    root, key = tmp_path / "logs", "sk-or-v1-fedcba9876543210fedcba9876543210"
+    async with recording(root) as pipe:
+        pipe.output = f"Authorization: Bearer {key} {'QUJDRA' * 60} data:image/png;base64,{'QUJD' * 60}"
+        chosen = recorded(root, DEFAULT_LLM_ENDPOINT=endpoint, ARTIFACT_ENCRYPTION_KEY="a long enough key")
+        await pipe.ask(f"{LOOP} my key is {key} and {'QUJDRA' * 60}", **chosen)
+        await pipe.ask("[[sim: scenario=plain]] And now?", **chosen)
+    await same(root)
+    await same(root, "m3")
+
+
+async def test_an_answer_that_repeats_a_secret(tmp_path: Path) -> None:
+    root = tmp_path / "logs"
+    async with recording(root) as pipe:
+        said = f"sk-or-v1-fedcba9876543210fedcba9876543210 and {'QUJDRA' * 60} and password=swordfish-and-more"
+        events = await pipe.ask(f"[[sim: scenario=echo]] {said}", **recorded(root))
+    assert said in "".join(event.text for event in events if isinstance(event, TextAdded))
+    await same(root)
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 404, 429, 500, 503])
@@ -242,6 +268,29 @@ async def test_a_store_that_failed(tmp_path: Path) -> None:
         store.failure = "the database is locked"
         await pipe.ask("[[sim: scenario=plain]] And now?", **recorded(root))
     await same(root, "m3")
+
+
+async def test_a_store_that_is_spared_after_failures(tmp_path: Path) -> None:
+    root, store = tmp_path / "logs", MemoryArtifactStore()
+    async with recording(root, store=store) as pipe:
+        await pipe.ask(LOOP + "Look.", **recorded(root))
+        store.failure = "the database is locked"
+        for _ in range(7):
+            events = await pipe.ask(LOOP + "And now?", **recorded(root, BREAKER_MAX_FAILURES=2))
+    assert any(isinstance(event, Notified) for event in events)
+    assert "artifacts.fault" not in [line["event_type"] for line in lines_of(archive(root, "m15"))]
+    await same(root, "m15")
+
+
+async def test_no_catalogue_to_be_had(tmp_path: Path) -> None:
+    root, source = tmp_path / "logs", ScriptedCatalog()
+    source.fault = ProviderFault(FaultKind.STATUS, "No auth credentials found", status=401)
+    async with recording(root) as pipe:
+        pipe.container.catalog_source.override(providers.Object(source))
+        events = await pipe.ask("Hi", **recorded(root))
+    assert isinstance(events[-1], Failed)
+    assert events[-1].status == 401
+    await same(root)
 
 
 async def test_attachments_are_named_as_missing(tmp_path: Path) -> None:
