@@ -36,7 +36,7 @@ from openrouter_pipe.ports.provider import (
     ProviderRequest,
 )
 
-_LOG = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 _Batch: TypeAlias = Sequence[ProviderEvent]
 
@@ -109,7 +109,7 @@ class OpenRouterProvider:
         now = asyncio.get_running_loop().time()
         if now - self._warned_at >= _WARN_SECONDS:
             self._warned_at = now
-            _LOG.warning(
+            _log.warning(
                 "%d events of one stream are waiting to be read; the consumer is slower than the model", waiting
             )
 
@@ -224,7 +224,7 @@ class _Reads:
                 break
             except (ValueError, KeyError, TypeError, AttributeError, IndexError) as exc:
                 # By its kind only: the content is somebody's chat.
-                _LOG.warning("skipped an event that is not JSON of the documented shape (%s)", type(exc).__name__)
+                _log.warning("skipped an event that is not JSON of the documented shape (%s)", type(exc).__name__)
             if reader.finished:
                 self.over = True
                 break

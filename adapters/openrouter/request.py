@@ -24,7 +24,7 @@ from openrouter_pipe.ports.provider import (
     Reasoning,
 )
 
-_LOG = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 _SHARED_FIELDS: Final = frozenset(
     {
@@ -108,7 +108,7 @@ def shared_members(request: ProviderRequest, documented: frozenset[str]) -> Wire
         elif value is not None:
             body[name] = without_nulls(value)
     if dropped:
-        _LOG.debug("not documented for %s, not sent: %s", request.endpoint.value, ", ".join(sorted(dropped)))
+        _log.debug("not documented for %s, not sent: %s", request.endpoint.value, ", ".join(sorted(dropped)))
     body["model"] = request.model
     body["stream"] = request.stream
     if request.fallback_models:

@@ -29,7 +29,7 @@ from openrouter_pipe.adapters.openwebui.steady import SteadyClock, SteadyIds
 from openrouter_pipe.adapters.openwebui.whole import WholeAnswer
 from openrouter_pipe.ports.chat import Failed, ReasoningAdded, TextAdded
 
-_LOG = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 _ANSWER: Final = frozenset({TextAdded, ReasoningAdded})
 """The commonest events by far; nothing of them stands beside the answer."""
 
@@ -109,7 +109,7 @@ class Turn:
         try:
             return [*renderer.lines(failure), *renderer.finish()]
         except Exception:  # noqa: BLE001 - the same edge: the renderer is what failed
-            _LOG.exception("a failure could not be shown in its place (error %s)", failure.error_id)
+            _log.exception("a failure could not be shown in its place (error %s)", failure.error_id)
             # The host wraps a line without "data:" as text of the answer; a task has no use for it.
             return [] if self._task else ["\n\n" + failure.text]
 

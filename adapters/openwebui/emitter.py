@@ -16,7 +16,7 @@ from openrouter_pipe.adapters.openwebui.request import HostCall, read_identity, 
 from openrouter_pipe.ports.chat import ChatEvent, CitationsFound, Notified, StatusChanged, ToolFinished
 from openrouter_pipe.ports.items import Citation
 
-_LOG = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class Emitter:
@@ -68,9 +68,9 @@ class Emitter:
                 await self._emit({"type": kind, "data": data})
         except TimeoutError:
             self._emit = None
-            _LOG.warning("the host took too long over a %s event; this answer goes on without events", kind)
+            _log.warning("the host took too long over a %s event; this answer goes on without events", kind)
         except Exception as error:  # noqa: BLE001 - whatever the host's socket or database raises, the answer goes on
-            _LOG.warning("the host took no %s event: %s", kind, type(error).__name__)
+            _log.warning("the host took no %s event: %s", kind, type(error).__name__)
 
 
 def source(citation: Citation) -> dict[str, Any]:

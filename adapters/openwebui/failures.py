@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from openrouter_pipe.adapters.openwebui.steady import SteadyClock, SteadyIds
 from openrouter_pipe.ports.chat import Failed
 
-_LOG = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 _LONGEST: Final = 1000
 _SPACES: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 _MARKUP: Final = re.compile(r"([\\`\[\]])")
@@ -38,7 +38,7 @@ class EdgeFailures:
     def configuration(self, message: str) -> Failed:
         """A setting that cannot be used; no request leaves. ``message`` names the setting and the fix."""
         error_id = self._ids.error_id()
-        _LOG.error("configuration error %s: %s", error_id, message)
+        _log.error("configuration error %s: %s", error_id, message)
         text = self._text("Configuration error", inert(message), _OPERATOR, error_id)
         return Failed(error_id, "configuration_error", text, 500)
 
@@ -54,7 +54,7 @@ class EdgeFailures:
     def internal(self, what: str, *, partial: bool = False) -> Failed:
         """Anything nobody expected. Call it while the exception is handled: the log gets it as ``what``, the user does not."""
         error_id = self._ids.error_id()
-        _LOG.exception("%s (error %s)", what, error_id)
+        _log.exception("%s (error %s)", what, error_id)
         message = "Something unexpected went wrong while this was answered."
         return Failed(error_id, "internal_error", self._text("Internal error", message, _AGAIN, error_id), 500, partial)
 

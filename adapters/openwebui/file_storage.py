@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Final
 
 from openrouter_pipe.ports.files import FileAccessError
 
-_LOG = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 _GONE: Final = "the host's storage does not have the file any more"
 _MIB: Final = 1024 * 1024
 
@@ -52,7 +52,7 @@ async def read_stored(path: str, max_bytes: int, chunk_bytes: int, patience: flo
     except FileAccessError:
         raise
     except Exception as error:
-        _LOG.warning("the host did not deliver a file's content: %s", type(error).__name__)
+        _log.warning("the host did not deliver a file's content: %s", type(error).__name__)
         raise FileAccessError("the host did not deliver the file") from error
     finally:
         if file is not None:
@@ -71,7 +71,7 @@ def remove_stored(path: str) -> None:
     try:
         host_module("storage.provider").Storage.delete_file(path)
     except Exception as error:  # noqa: BLE001 - the answer does not depend on it
-        _LOG.warning("a file without a record stays in the host's storage: %s", type(error).__name__)
+        _log.warning("a file without a record stays in the host's storage: %s", type(error).__name__)
 
 
 def too_large(max_bytes: int) -> FileAccessError:
@@ -109,4 +109,4 @@ def _tidy(place: Any) -> None:
     try:
         Path(place).unlink(missing_ok=True)
     except OSError as error:
-        _LOG.warning("the local copy of a stored file was not removed: %s", type(error).__name__)
+        _log.warning("the local copy of a stored file was not removed: %s", type(error).__name__)

@@ -26,7 +26,7 @@ from openrouter_pipe.adapters.openwebui.host import mapping, maybe_await, text
 from openrouter_pipe.ports.chat import Identity
 from openrouter_pipe.ports.files import FileAccessError, FileBytes, FileStream, StoredFile
 
-_LOG = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 _REFUSED: Final = "the file does not exist or may not be read"
 _NOT_STORED: Final = "the host did not store the file"
 _NOT_DELIVERED: Final = "the host did not deliver the file"
@@ -114,7 +114,7 @@ class HostFileStore:
                     megabytes = getattr(getattr(state, "config", None), "FILE_MAX_SIZE", None)
                 return int(megabytes) * _MIB if megabytes else None
         except Exception as error:  # noqa: BLE001 - the host's handler applies its limit itself; ours is the first of two
-            _LOG.warning("the host did not tell how large files may be: %s", type(error).__name__)
+            _log.warning("the host did not tell how large files may be: %s", type(error).__name__)
             return None
 
     async def read(self, file_id: str, max_bytes: int, chunk_bytes: int) -> FileStream:
@@ -161,7 +161,7 @@ class HostFileStore:
                     users.insert_new_user(known, name=fallback.name, email=fallback.email, role=fallback.role)
                 )
             except Exception as error:  # noqa: BLE001 - the other worker's account is as good; without one, the next line tells
-                _LOG.warning("the account for files without a user was not made: %s", type(error).__name__)
+                _log.warning("the account for files without a user was not made: %s", type(error).__name__)
             found = await maybe_await(users.get_user_by_email(fallback.email))
         return found
 
@@ -211,7 +211,7 @@ class HostFileStore:
         try:
             record = await maybe_await(module.Files.insert_new_file(owner.id, form))
         except Exception as error:  # noqa: BLE001 - another worker may have been faster: the next line tells
-            _LOG.info("the host made no record of a file: %s", type(error).__name__)
+            _log.info("the host made no record of a file: %s", type(error).__name__)
         # A faster worker has written the same bytes to the same place.
         if record is None and await self._record(file_id) is None:
             await asyncio.to_thread(file_storage.remove_stored, path)
@@ -253,7 +253,7 @@ class HostFileStore:
                 async with asyncio.timeout(self._patience):
                     await maybe_await(insert(identity.chat_id, identity.message_id, [file_id], identity.user_id))
         except Exception as error:  # noqa: BLE001 - the file is stored; a missing link costs sharing, not the answer
-            _LOG.warning("the host did not link a file to its chat: %s", type(error).__name__)
+            _log.warning("the host did not link a file to its chat: %s", type(error).__name__)
 
     async def _allowed(self, record: Any, user: Any) -> bool:
         if record.user_id == user.id or user.role == "admin":
@@ -274,7 +274,7 @@ async def _edge(failure: str, patience: float) -> AsyncGenerator[None, None]:
     except FileAccessError:
         raise
     except Exception as error:
-        _LOG.warning("%s: %s", failure, type(error).__name__)
+        _log.warning("%s: %s", failure, type(error).__name__)
         raise FileAccessError(failure) from error
 
 

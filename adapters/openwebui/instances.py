@@ -21,7 +21,7 @@ DRAIN_SECONDS: Final = 600.0
 """How long turns of a retired instance may still run."""
 GRACE_SECONDS: Final = 1.0
 """How long an old instance that is used once more keeps its services before they are retired."""
-_LOG: Final = logging.getLogger(__name__)
+_log: Final = logging.getLogger(__name__)
 _REGISTRY: Final = "_openrouter_pipe_instances"
 
 _DRAINING: set[asyncio.Task[None]] = set()
@@ -72,7 +72,7 @@ def enter(function: str, age: int, retire: Callable[[], None]) -> tuple[bool, Ca
             try:
                 retire_other()
             except Exception:  # noqa: BLE001 - the edge: an older version's code, of a loop that may be gone
-                _LOG.warning("an older instance of this function could not be retired", exc_info=True)
+                _log.warning("an older instance of this function could not be retired", exc_info=True)
     return max(same) <= age, leave
 
 

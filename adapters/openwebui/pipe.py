@@ -42,7 +42,7 @@ from openrouter_pipe.ports.chat import ChatEvent, ChatRequest, ChatService, Noti
 from openrouter_pipe.ports.runtime import Clock, Ids
 from openrouter_pipe.ports.settings import SettingError, Settings
 
-_LOG = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 _DEFAULT_ID: Final = "openrouter"
 _PATIENCE: Final = 1.0  # seconds for one event where no setting can be read
 
@@ -152,10 +152,10 @@ class _Runtime:
             settings = settings_from(valves, None, services.environment)
             models = await services.chat.models(settings)
         except SettingError as error:
-            _LOG.warning("no models are listed: %s", error)
+            _log.warning("no models are listed: %s", error)
             return setup_listing(error.name)
         except Exception:  # noqa: BLE001 - the edge towards the host: whatever it is, other pipes keep their models
-            _LOG.exception("no models are listed")
+            _log.exception("no models are listed")
             return []
         return [{"id": model.id, "name": model.name} for model in models]
 

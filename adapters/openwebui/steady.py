@@ -12,7 +12,7 @@ from typing import TypeVar
 from openrouter_pipe.ports.runtime import Clock, Ids
 
 _T = TypeVar("_T")
-_LOG = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class SteadyIds:
@@ -53,5 +53,5 @@ def _or_else(asked: Callable[[], _T] | None, otherwise: Callable[[], _T]) -> _T:
     try:
         return asked()
     except Exception as error:  # noqa: BLE001 - the edge towards the host: it would show the exception's text to the user
-        _LOG.error("a port for time or identifiers failed: %s", type(error).__name__)
+        _log.error("a port for time or identifiers failed: %s", type(error).__name__)
         return otherwise()

@@ -40,7 +40,7 @@ from openrouter_pipe.ports.items import ImagePart, Part, TextPart
 from openrouter_pipe.ports.json import JsonValue
 from openrouter_pipe.ports.tools import ToolCall, ToolFile, ToolOutput, ToolSource, ToolSpec
 
-_LOG = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 _RUNS_ALL: Final = (None, "", "full")
@@ -98,7 +98,7 @@ class HostToolbox:
         try:
             return cls._of_call(tools, metadata, body, event_call, event_emitter, request, user, helpers)
         except Exception as error:  # noqa: BLE001 - whatever odd objects the host injected, the question can be answered
-            _LOG.warning("the host's tools could not be read: %s", type(error).__name__)
+            _log.warning("the host's tools could not be read: %s", type(error).__name__)
             return None
 
     @classmethod
@@ -144,7 +144,7 @@ class HostToolbox:
         try:
             return await self._run(call, target, arguments)
         except Exception as error:  # noqa: BLE001 - one failing tool must not switch off the way to all others
-            _LOG.warning("Tool %s failed with %s", target.spec.name, type(error).__name__)
+            _log.warning("Tool %s failed with %s", target.spec.name, type(error).__name__)
             return _failed(call, "tool_error", json.dumps({"error": f"{type(error).__name__}: {error}"[:_MAX_ERROR]}))
 
     async def _run(self, call: ToolCall, entry: Entry, arguments: dict[str, JsonValue]) -> ToolOutput:
@@ -186,7 +186,7 @@ class HostToolbox:
             async with call.pause():
                 return await self._event_call({"type": "confirmation", "data": asked}) is True
         except Exception as error:  # noqa: BLE001 - whatever the host's socket raises, it is not the user's yes
-            _LOG.warning("a tool call could not be put to the user: %s", type(error).__name__)
+            _log.warning("a tool call could not be put to the user: %s", type(error).__name__)
             return False
 
     async def _execute(self, entry: Entry, arguments: dict[str, JsonValue]) -> Any:
@@ -231,7 +231,7 @@ class HostToolbox:
                 text, files, embeds = await maybe_await(made)
                 return Result(text if isinstance(text, str) else "", _all(files, dict), _all(embeds, str))
             except Exception as error:  # noqa: BLE001 - the host's helper raises on results that it does not expect
-                _LOG.info("the host could not read the result of %s: %s", entry.spec.name, type(error).__name__)
+                _log.info("the host could not read the result of %s: %s", entry.spec.name, type(error).__name__)
         modern = process is not None
         read = partial(read_result, entry.spec.name, value, entry.spec.kind, pairs=modern, shows_embeds=modern)
         return read() if is_small(value) else await asyncio.to_thread(read)
@@ -242,7 +242,7 @@ class HostToolbox:
         try:
             return self._helpers.terminal_file(entry.function, arguments, value, entry.raw, self._metadata) or value
         except Exception as error:  # noqa: BLE001 - the tool has run; its plain result is as good
-            _LOG.warning("the host could not describe a terminal's file: %s", type(error).__name__)
+            _log.warning("the host could not describe a terminal's file: %s", type(error).__name__)
             return value
 
     async def _terminal_event(self, entry: Entry, arguments: Mapping[str, Any], result: Result) -> None:
@@ -251,7 +251,7 @@ class HostToolbox:
         try:
             await maybe_await(self._helpers.terminal_event(entry.function, arguments, result.text, self._event_emitter))
         except Exception as error:  # noqa: BLE001 - a view of the host that is not refreshed costs no answer
-            _LOG.warning("the host took no terminal event: %s", type(error).__name__)
+            _log.warning("the host took no terminal event: %s", type(error).__name__)
 
     async def _output(self, call: ToolCall, entry: Entry, arguments: Mapping[str, Any], result: Result) -> ToolOutput:
         files: list[ToolFile] = []
@@ -284,7 +284,7 @@ class HostToolbox:
             try:
                 url = await maybe_await(self._helpers.load_image(url, self._helpers.user(self._user))) or ""
             except Exception as error:  # noqa: BLE001 - the user still sees it; the model reads the text
-                _LOG.warning("the host did not deliver a tool's image: %s", type(error).__name__)
+                _log.warning("the host did not deliver a tool's image: %s", type(error).__name__)
                 return None
         return url if _READABLE_IMAGE.match(url) and len(url) <= _MAX_IMAGE else None
 
@@ -296,7 +296,7 @@ class HostToolbox:
         try:
             stored = await maybe_await(store(self._request, url, self._metadata, user))
         except Exception as error:  # noqa: BLE001 - the image is shown inline then
-            _LOG.warning("the host did not store a tool's image: %s", type(error).__name__)
+            _log.warning("the host did not store a tool's image: %s", type(error).__name__)
             return url
         return stored if isinstance(stored, str) and stored else url
 
@@ -310,7 +310,7 @@ class HostToolbox:
                 tool_name=name, tool_params=dict(arguments), tool_result=text, tool_id=entry.tool_id
             )
         except Exception as error:  # noqa: BLE001 - the host's helper on a result of foreign shape
-            _LOG.warning("the host made no source of a tool's result: %s", type(error).__name__)
+            _log.warning("the host made no source of a tool's result: %s", type(error).__name__)
             return ()
         payloads = (plain(source) for source in found or ())
         return tuple(ToolSource(payload) for payload in payloads if payload)

@@ -26,7 +26,7 @@ from attrs import evolve, field, frozen
 
 from openrouter_pipe.ports.tools import ToolSpec
 
-_LOG = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 _KINDS: Final = {"external": "openapi", "builtin": "builtin", "mcp": "mcp", "terminal": "terminal"}
 _CALL_TOOL: Final = "builtin:call_tool"
@@ -138,7 +138,7 @@ def _extra(entries: Mapping[str, Entry], body: Mapping[str, Any]) -> Iterator[En
         if known is not None:
             yield evolve(known, spec=_spec(known.spec.name, spec, known.spec.kind))
         elif name:
-            _LOG.debug("An extra tool is offered that nothing here can run")
+            _log.debug("An extra tool is offered that nothing here can run")
             yield Entry(_spec(name, spec, "extra"), name)
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 
 from attrs import frozen
 
-_LOG = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 _Helper: TypeAlias = Callable[..., Any] | None
 
 _RESULT_PARAMETERS: Final = (
@@ -53,7 +53,7 @@ class HostHelpers:
         try:
             return self.user_model(**{key: value for key, value in user.items() if key in fields})
         except Exception as error:  # noqa: BLE001 - the host's validation; without a user an image stays inline
-            _LOG.debug("the host's user could not be rebuilt: %s", type(error).__name__)
+            _log.debug("the host's user could not be rebuilt: %s", type(error).__name__)
             return None
 
 

@@ -42,7 +42,7 @@ from openrouter_pipe.ports.settings import (
     read_settings,
 )
 
-_LOG = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 _LOADERS: Final = frozenset({"get_function_module_by_id", "get_function_params"})
 """The host's functions that build valves from what is stored, on every version."""
 
@@ -203,7 +203,7 @@ def _set_aside(model: type[_Stored], data: Mapping[str, Any]) -> tuple[dict[str,
             model.read(SETTINGS_BY_NAME[name], value)
         except SettingError as error:
             problems.append(error)
-            _LOG.warning("stored setting is unusable: %s", error)
+            _log.warning("stored setting is unusable: %s", error)
         else:
             kept[name] = value
     return kept, tuple(problems)
@@ -221,7 +221,7 @@ def _variable(setting: Setting, environment: Mapping[str, str]) -> str:
     try:
         setting.parse(value.strip())
     except SettingError as error:
-        _LOG.debug("environment variable %s is ignored: %s", setting.env, error)
+        _log.debug("environment variable %s is ignored: %s", setting.env, error)
         return ""
     return value
 
