@@ -31,6 +31,11 @@ def test_the_top_level_is_as_designed() -> None:
     }
 
 
+def test_every_document_is_found_from_the_front_page() -> None:
+    front_page = (ROOT / "README.md").read_text()
+    assert [file.name for file in sorted((ROOT / "docs").glob("*.md")) if f"(docs/{file.name})" not in front_page] == []
+
+
 def test_the_settings_table_is_up_to_date() -> None:
     assert (ROOT / "docs" / "valves.md").read_text() == settings_document()
 
