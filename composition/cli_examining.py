@@ -71,7 +71,7 @@ def _add_examined(parser: argparse.ArgumentParser) -> None:
         choices=("auto", "host", "environment"),
         default="auto",
         dest="source",
-        help="where settings come from (default: the host's valves where Open WebUI can be imported)",
+        help="where settings come from (default: the host's valves where Open WebUI and its database are at hand)",
     )
     parser.add_argument("--pipe-id", default="openrouter", help="the function's id in the host (default: %(default)s)")
     parser.add_argument(

@@ -15,12 +15,14 @@ from rich.table import Table
 from rich.text import Text
 
 from openrouter_pipe.adapters.openrouter import HttpClients
+from openrouter_pipe.adapters.sql import health
 from openrouter_pipe.composition.checks.gathering import Gathered, from_environment, from_host, has_host, host_version
 from openrouter_pipe.composition.checks.result import Group, Status, Subject
 from openrouter_pipe.composition.doctor import Report, examine
 from openrouter_pipe.ports.host_models import HostModelError
 from openrouter_pipe.ports.settings import SettingError
 
+_PLACES: Final = ("DATABASE_URL", "DATA_DIR")
 _STYLES: Final = {
     Status.OK: "green",
     Status.WARNING: "yellow",
@@ -71,7 +73,10 @@ async def gather(
         SettingError: see `from_environment`.
         HostModelError: the host was asked for and cannot be read.
     """
-    if source == "host" or (source == "auto" and has_host()):
+    if source == "host" and any(environment.get(name) for name in _PLACES) and not health.present(environment):
+        # Importing the host where its database is not would make a new, empty one there.
+        raise HostModelError(f"{' and '.join(_PLACES)} name no database of Open WebUI; set them as Open WebUI has them")
+    if source == "host" or (source == "auto" and has_host() and health.present(environment)):
         try:
             return await from_host(pipe_id, settings, environment), ""
         except HostModelError as error:

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from openrouter_pipe.adapters.sql import table as tables
 from openrouter_pipe.adapters.sql.database import Database, translated
 from openrouter_pipe.adapters.sql.envelope import EnvelopeError, Place, unseal
-from openrouter_pipe.adapters.sql.location import Location
+from openrouter_pipe.adapters.sql.location import Location, locate
 from openrouter_pipe.adapters.sql.rows import StoredRow, selection, stored
 from openrouter_pipe.ports.artifacts import ArtifactStoreError, StorePolicy
 
@@ -57,12 +57,25 @@ async def examine(environment: Mapping[str, str], policy: StorePolicy) -> TableH
         await database.aclose()
 
 
+def present(environment: Mapping[str, str]) -> bool:
+    """Whether the environment names a database, and, where it is a file, the file is there; nothing is opened."""
+    try:
+        path = _file(locate(environment))
+    except ArtifactStoreError:
+        return False
+    return path is None or path.is_file()
+
+
+def _file(location: Location) -> Path | None:
+    name = location.url.database
+    return Path(name) if location.is_sqlite and name and name != ":memory:" else None
+
+
 def _check_file(location: Location) -> None:
     """SQLite makes a file for whoever asks for one that is not there; nobody shall believe that it is the host's."""
-    name = location.url.database
-    if not location.is_sqlite or not name or name == ":memory:":
+    path = _file(location)
+    if path is None:
         return
-    path = Path(name)
     if not path.is_file():
         raise ArtifactStoreError(f"there is no database file {path}")
     if not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):

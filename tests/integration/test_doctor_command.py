@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import pytest
 from rich.console import Console
 
 from openrouter_pipe.adapters.openrouter import HttpClients
+from openrouter_pipe.adapters.openwebui.secret_values import encrypt
 from openrouter_pipe.adapters.simulator.app import create_app
 from openrouter_pipe.adapters.simulator.config import Knobs, SimulatorConfig
 from openrouter_pipe.adapters.simulator.transport import SimulatorTransport
@@ -34,6 +36,7 @@ from openrouter_pipe.ports.artifacts import Artifact
 from openrouter_pipe.ports.settings import Secret, Settings
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
+from postgres_server import postgres_url
 from redis_server import RedisServer, free_port
 
 ROOT = Path(__file__).parent.parent.parent
@@ -285,6 +288,10 @@ BROKEN: Mapping[str, tuple[Callable[[Installation], None], dict[str, str]]] = {
     "a directory that others may read": (lambda it: (it.root / "logs").chmod(0o755), {"private": "warning"}),
     "a file for a directory": (_file_for_directory, {"directory": "failed"}),
     "a link among the archives": (_linked, {"directory": "failed"}),
+    "a directory where nothing can be written": (
+        _environment("SESSION_LOG_DIR", "/proc/openrouter-pipe"),
+        {"directory": "failed"},
+    ),
     "a linked directory": (_linked_root, {"directory": "warning"}),
     "archives from the future": (lambda it: it.archive(age=-7200.0), {"age of archives": "failed"}),
 }
@@ -399,6 +406,53 @@ def test_what_cannot_be_set(pair: str, told: str, capsys: pytest.CaptureFixture[
 def test_the_host_asked_for_and_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--from", "host"]) == 2
     assert "there is no host" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["DATA_DIR", "DATABASE_URL"])
+def test_the_host_is_not_imported_where_its_database_is_not(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    value = str(tmp_path) if name == "DATA_DIR" else f"sqlite:///{tmp_path}/no.db"
+    assert run_doctor(DoctorOptions(source="host"), {name: value}, Console(file=io.StringIO())) == 2
+    assert "name no database of Open WebUI" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_key_that_is_encrypted_under_the_present_secret_key(
+    installation: Installation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    it = installation
+    it.environment["OPENROUTER_API_KEY"] = encrypt(SECRETS["OPENROUTER_API_KEY"], it.environment)
+    assert it.environment["OPENROUTER_API_KEY"].startswith("encrypted:")
+    assert wrong(it.run(capsys)[1]) == {}
+
+
+def test_a_database_server(installation: Installation, capsys: pytest.CaptureFixture[str]) -> None:
+    it = installation
+    it.environment["DATABASE_URL"] = postgres_url()
+    it.store(SECRETS["ARTIFACT_ENCRYPTION_KEY"])
+    _, checks = it.run(capsys)
+    assert wrong(checks) == {}
+    seen = {one["name"]: one["evidence"] for one in checks}
+    assert seen["database"] == "postgresql: it answers"
+    assert "1 rows" in seen["table"]
+    it.environment["DATABASE_URL"] = f"postgresql://ada:planted@127.0.0.1:{free_port()}/webui"
+    _, checks = it.run(capsys)
+    assert wrong(checks) == {"database": "failed"}
+    assert "planted" not in json.dumps(checks)
+
+
+@pytest.mark.parametrize(("mebibytes", "told"), [(40, "failed"), (500, "warning"), (5000, None)])
+def test_a_disk_that_fills(
+    installation: Installation,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    mebibytes: int,
+    told: str | None,
+) -> None:
+    usage = shutil.disk_usage("/")._replace(free=mebibytes * 1024 * 1024)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    assert wrong(installation.run(capsys)[1]) == ({"free space": told} if told else {})
 
 
 def test_colours_are_for_terminals_that_want_them(installation: Installation) -> None:
