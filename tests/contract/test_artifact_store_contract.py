@@ -21,8 +21,6 @@ from openrouter_pipe.adapters.sql import SqlArtifactStore
 from openrouter_pipe.adapters.sql.database import Database
 from openrouter_pipe.ports.artifacts import Artifact, StorePolicy
 from openrouter_pipe.ports.settings import Secret
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 from postgres_server import postgres_url
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import attrs
 import pytest
 
+from hostile_web import POLICY, hostile_web
 from openrouter_pipe.adapters.memory import MemoryFetcher
 from openrouter_pipe.ports.files import FileAccessError, FileBytes
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
-
-from hostile_web import POLICY, hostile_web
 
 BODY = bytes(range(256)) * 40
 

@@ -20,9 +20,10 @@ from openrouter_pipe.ports.settings import Secret
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "support")]
 import test_artifact_store_contract as suite  # noqa: E402
+from test_artifact_store_contract import *  # noqa: E402, F403 - the suite runs again, over the fixture below
+
 from postgres_server import postgres_url  # noqa: E402
 from redis_server import RedisServer  # noqa: E402
-from test_artifact_store_contract import *  # noqa: E402, F403 - the suite runs again, over the fixture below
 
 
 @pytest.fixture(scope="module")

@@ -1,16 +1,12 @@
 """Transcripts through a real Open WebUI: the message that it stores, item by item, beside what the provider said."""
 
-import sys
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from webui_host import WebUIHost
 from webui_setup import model_id
 from webui_tab import WebUITab
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 
 from transcripts import installed
 

@@ -29,7 +29,6 @@ from webui_setup import FUNCTION_ID, Provider, model_id
 from webui_tab import JsonDict, Turn
 from worker_processes import ChoosyTab, workers
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 from postgres_server import postgres_url
 from redis_server import RedisServer
 

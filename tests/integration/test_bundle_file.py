@@ -14,12 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from openrouter_pipe.composition import bundle, bundle_entry
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
-
 from fake_host import FakeHost, load
 from fake_host import modules as host_modules
+from openrouter_pipe.composition import bundle, bundle_entry
 
 ROOT = Path(bundle.__file__).parent.parent
 FRONT_MATTER = re.compile(r"^\s*([a-z_]+):\s*(.*)\s*$", re.IGNORECASE)

@@ -5,15 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from functools import partial
-from pathlib import Path
 
 import pytest
 
 from openrouter_pipe.adapters.openrouter import HttpClients
 from openrouter_pipe.adapters.simulator.app import create_app
 from openrouter_pipe.adapters.simulator.transport import SimulatorTransport
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 from pipe_house import KEY, House
 
 RECENT = pytest.mark.parametrize("recent", [True, False])

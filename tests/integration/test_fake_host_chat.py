@@ -5,12 +5,11 @@ import gc
 import json
 import logging
 import re
-import sys
-from pathlib import Path
 
 import attrs
 import pytest
 
+from fake_host import HOST_06, HOST_12, FakeHost, unescaped
 from openrouter_pipe.adapters.openwebui import make_pipe_class
 from openrouter_pipe.ports.chat import (
     CitationsFound,
@@ -40,10 +39,6 @@ from openrouter_pipe.ports.items import (
 )
 from openrouter_pipe.ports.telemetry import Usage
 from openrouter_pipe.ports.tools import ToolFile, ToolOutput, ToolSource
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
-
-from fake_host import HOST_06, HOST_12, FakeHost, unescaped
 from scripted_chat import ScriptedChat, ScriptedServices
 
 MARKER = "[01ARZ3NDEKTSV4RRFFQ69G5FAV]: #"

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
-import sys
-from pathlib import Path
 
 import pytest
 from dependency_injector import providers
 
 from openrouter_pipe.ports.provider import FaultKind, ProviderFault
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
-
 from pipe_house import KEY, READS, SECRET, House, assert_told
 
 CALLS = [

@@ -5,18 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import re
-import sys
-from pathlib import Path
 
 import pytest
 
+from fake_host import HOST_06, HOST_12, FakeHost
 from openrouter_pipe.adapters.memory.runtime import CountingIds, ManualClock
 from openrouter_pipe.adapters.openwebui import make_pipe_class
 from openrouter_pipe.ports.chat import Completed, Failed, StatusChanged, TextAdded
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
-
-from fake_host import HOST_06, HOST_12, FakeHost
 from scripted_chat import ScriptedChat
 
 SUPPORT = {"SUPPORT_EMAIL": "help@example.org", "SUPPORT_URL": "https://example.org/help?a=1"}

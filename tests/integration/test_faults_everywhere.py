@@ -9,10 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import sys
 from collections import Counter
 from collections.abc import AsyncGenerator
-from pathlib import Path
 
 import attrs
 import pytest
@@ -43,9 +41,6 @@ from openrouter_pipe.ports.provider import (
 )
 from openrouter_pipe.ports.telemetry import Usage
 from openrouter_pipe.ports.tools import ToolSpec
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
-
 from pipe_house import KEY, SECRET, House
 
 CALL = FunctionCallItem("call_1", "look", '{"at": "it"}', id="fc_1")

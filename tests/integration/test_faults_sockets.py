@@ -9,19 +9,13 @@ from __future__ import annotations
 import asyncio
 import gzip
 import logging
-import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
 
 import httpx
 import pytest
 from dependency_injector import providers
-
-from openrouter_pipe.adapters.openrouter import HttpClients
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 
 from broken_servers import (
     BEGUN,
@@ -45,6 +39,7 @@ from broken_servers import (
     serving,
     status,
 )
+from openrouter_pipe.adapters.openrouter import HttpClients
 from pipe_house import KEY, House, assert_told
 from transports import TRANSPORTS
 

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from pathlib import Path
 
 import pytest
 
 from openrouter_pipe.ports.chat import Completed, Failed, StatusChanged, TextAdded
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
-
 from wired import Wired, notices, over_socket, shown, with_header
 
 WHOLE = "".join(f"word{place} " for place in range(8))

@@ -9,24 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import sys
 import time
 import tracemalloc
 import zlib
-from pathlib import Path
 
 import attrs
 import httpx
 import pytest
 
+from hostile_web import LOOPBACK, WITNESS, FickleNames, InstantClock, Web, certificates, hostile_web
 from openrouter_pipe.adapters.web import GuardedFetcher
 from openrouter_pipe.adapters.web.resolver import LookupFailedError
 from openrouter_pipe.domain.media.addresses import OutboundGuard
 from openrouter_pipe.ports.files import FetchPolicy, FileAccessError
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
-
-from hostile_web import LOOPBACK, WITNESS, FickleNames, InstantClock, Web, certificates, hostile_web
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 

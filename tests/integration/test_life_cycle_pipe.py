@@ -12,11 +12,11 @@ import time
 import weakref
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 
 import pytest
 from dependency_injector import providers
 
+from fake_host import HOST_06, HOST_12, FakeHost
 from openrouter_pipe.adapters.memory.artifacts import MemoryArtifactStore
 from openrouter_pipe.adapters.memory.runtime import ManualClock
 from openrouter_pipe.adapters.openwebui import instances, make_pipe_class
@@ -26,10 +26,6 @@ from openrouter_pipe.adapters.simulator.transport import SimulatorTransport
 from openrouter_pipe.composition.pipe import PipeContainer, PipeServices
 from openrouter_pipe.composition.supervisor import Supervisor, Worker
 from openrouter_pipe.ports.chat import Completed, TextAdded
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
-
-from fake_host import HOST_06, HOST_12, FakeHost
 from scripted_chat import ScriptedChat, ScriptedServices
 
 

@@ -17,8 +17,6 @@ from rich.console import Console
 from openrouter_pipe.composition.cli import main
 from openrouter_pipe.composition.logs import LogsOptions, read_time, run_logs
 from openrouter_pipe.ports.chat import Failed
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 from remembering import CLAUDE, LOOP, Remembering
 
 PASSWORD = "zip password of the archives"

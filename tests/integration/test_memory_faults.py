@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 import re
 import sqlite3
-import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -28,8 +27,6 @@ from openrouter_pipe.domain.turn.memory import TROUBLE
 from openrouter_pipe.ports.artifacts import Artifact, StorePolicy
 from openrouter_pipe.ports.chat import Completed, Notified
 from openrouter_pipe.ports.settings import Secret
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 from postgres_server import postgres_url
 from remembering import CHAT, LOOP, Remembering, remembered, shown
 

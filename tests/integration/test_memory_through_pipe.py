@@ -29,8 +29,6 @@ from openrouter_pipe.ports.artifacts import Artifact, ArtifactStore, ArtifactSto
 from openrouter_pipe.ports.chat import ChatMessage, Completed, MarkersIssued, Notified
 from openrouter_pipe.ports.items import FunctionOutputItem, Role, TextPart
 from openrouter_pipe.ports.settings import Secret
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 from postgres_server import postgres_url
 from remembering import CHAT, CLAUDE, LOOP, Remembering, remembered, shown, user
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import redis
@@ -18,8 +16,6 @@ from openrouter_pipe.adapters.redis import RedisCostSink, RedisLink, connect
 from openrouter_pipe.composition.costs import add_up, as_csv, run_costs
 from openrouter_pipe.composition.redis import cost_sink
 from openrouter_pipe.ports.telemetry import CostSnapshot
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 from redis_server import RedisServer
 
 SEVERAL = {"UVICORN_WORKERS": "2", "WEBSOCKET_MANAGER": "redis"}

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import sys
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -23,8 +22,6 @@ from openrouter_pipe.adapters.sql.sealer import SealingSqlArtifactStore
 from openrouter_pipe.ports.artifacts import Artifact, ArtifactStoreError, StorePolicy
 from openrouter_pipe.ports.sealing import SealedArtifact, SharedStorePolicy
 from openrouter_pipe.ports.settings import Secret
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 from redis_server import RedisServer
 
 CHAT = "chat-1"

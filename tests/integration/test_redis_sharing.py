@@ -28,8 +28,6 @@ from openrouter_pipe.ports.json import JsonObject
 from openrouter_pipe.ports.provider import Connection, FaultKind, ProviderError, ProviderFault
 from openrouter_pipe.ports.settings import Secret, read_settings
 from openrouter_pipe.ports.upkeep import Preloading
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 from redis_server import RedisServer
 
 HERE = Connection("https://here/api/v1", Secret("sk-or-v1-s3cret"), "", "")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -42,8 +41,6 @@ from openrouter_pipe.ports.provider import FaultKind, ProviderFault
 from openrouter_pipe.ports.session_log import ArchivePolicy, LogEntry, SessionLog
 from openrouter_pipe.ports.settings import Secret, read_settings
 from openrouter_pipe.ports.tools import ToolSpec
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 from remembering import CLAUDE, LOOP, Remembering
 
 PASSWORD = "zip password of the archives"

@@ -22,8 +22,6 @@ from openrouter_pipe.adapters.sql.table import table_name
 from openrouter_pipe.composition.keys import RotateOptions, run_rotation
 from openrouter_pipe.ports.artifacts import Artifact, StorePolicy
 from openrouter_pipe.ports.settings import Secret
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 from postgres_server import postgres_url
 
 OLD, NEW = StorePolicy("openrouter", Secret("s3cret-old")), StorePolicy("openrouter", Secret("s3cret-new"))

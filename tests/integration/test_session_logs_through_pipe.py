@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 from openrouter_pipe.adapters.filesystem import archives
 from openrouter_pipe.ports.chat import Completed
 from openrouter_pipe.ports.settings import Secret
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 from remembering import CLAUDE, LOOP, Remembering
 
 PASSWORD = "zip password of the archives"

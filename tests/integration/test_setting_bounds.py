@@ -6,9 +6,7 @@ Through the real class ``Pipe``, the real provider adapter and a simulated OpenR
 from __future__ import annotations
 
 import asyncio
-import sys
 from functools import partial
-from pathlib import Path
 
 import attrs
 import pytest
@@ -20,9 +18,6 @@ from openrouter_pipe.adapters.simulator.config import SimulatorConfig
 from openrouter_pipe.adapters.simulator.transport import SimulatorTransport
 from openrouter_pipe.ports.settings import SETTINGS, Kind, Setting
 from openrouter_pipe.ports.tools import ToolSpec
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
-
 from pipe_house import House
 
 HUGE = 10**9

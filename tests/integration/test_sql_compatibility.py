@@ -7,7 +7,6 @@ import hashlib
 import json
 import logging
 import sqlite3
-import sys
 import uuid
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
@@ -22,8 +21,6 @@ from cryptography.fernet import Fernet
 from openrouter_pipe.adapters.sql import SqlArtifactStore
 from openrouter_pipe.ports.artifacts import Artifact, ArtifactStoreError, StorePolicy
 from openrouter_pipe.ports.settings import Secret
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 from postgres_server import postgres_url
 
 CHAT = "chat-1"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-import sys
 import time
 import uuid
 from pathlib import Path
@@ -18,8 +17,6 @@ from openrouter_pipe.adapters.sql.location import locate
 from openrouter_pipe.adapters.sql.table import table_name
 from openrouter_pipe.ports.artifacts import Artifact, ArtifactStoreError, StorePolicy
 from openrouter_pipe.ports.settings import Secret
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 from postgres_server import postgres_url
 
 CHAT = "chat-1"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import statistics
-import sys
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -27,8 +26,6 @@ from openrouter_pipe.ports.chat import ChatMessage
 from openrouter_pipe.ports.items import FunctionOutputItem, InputItem, MessageItem, Role, TextPart
 from openrouter_pipe.ports.json import JsonObject
 from openrouter_pipe.ports.settings import Secret
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 from postgres_server import postgres_url
 
 CODEC = OpenRouterItemCodec()

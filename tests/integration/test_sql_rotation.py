@@ -17,8 +17,6 @@ from openrouter_pipe.adapters.sql import RotationProgress, SqlArtifactStore, rot
 from openrouter_pipe.adapters.sql.table import table_name
 from openrouter_pipe.ports.artifacts import Artifact, StorePolicy
 from openrouter_pipe.ports.settings import Secret
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 from postgres_server import postgres_url
 
 CHAT = "chat-1"

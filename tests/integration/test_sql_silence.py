@@ -16,8 +16,6 @@ from attrs import evolve
 from openrouter_pipe.adapters.sql import SqlArtifactStore, rotate
 from openrouter_pipe.ports.artifacts import Artifact, ArtifactStoreError, StorePolicy
 from openrouter_pipe.ports.settings import Secret
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 from postgres_server import postgres_url
 
 WORDS, CHAT, KEY = "w0rds-of-a-conversation", "chat-0f-somebody", "s3cret-key"

@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -16,9 +14,6 @@ from hypothesis import strategies as st
 
 from openrouter_pipe.adapters.openrouter import HttpClients
 from openrouter_pipe.ports.chat import Completed, Failed, ReasoningAdded, TextAdded
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
-
 from wired import Wired, notices, shown
 
 _ENTRY = {

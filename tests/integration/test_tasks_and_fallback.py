@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from openrouter_pipe.adapters.memory.tools import MemoryToolbox
 from openrouter_pipe.ports.chat import Completed, Failed, ReasoningAdded, StatusChanged, Task, ToolFinished
 from openrouter_pipe.ports.tools import ToolSpec
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
-
 from wired import Wired, in_process, notices, shown
 
 TASKS = (

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-from pathlib import Path
 
 import pytest
 from dependency_injector import providers
 
+from broken_servers import END, HEAD, Behaviour, chunk, goes_silent, hangs_up, says, serving, status
 from openrouter_pipe.adapters.memory.provider import ScriptedCatalog, card_entry
 from openrouter_pipe.adapters.openrouter import HttpClients
 from openrouter_pipe.domain.errors.templates import KNOWN
 from openrouter_pipe.ports.settings import SETTINGS, Kind
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
-
-from broken_servers import END, HEAD, Behaviour, chunk, goes_silent, hangs_up, says, serving, status
 from pipe_house import House
 
 TEMPLATE = "\n".join(f"{name}=[{{{name}}}]" for name in sorted(KNOWN))

@@ -7,27 +7,22 @@ import asyncio
 import html
 import inspect
 import json
-import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
 from dependency_injector import providers
 
+from fake_host import HOST_06, HOST_12, FakeHost
 from openrouter_pipe.adapters.memory.artifacts import MemoryArtifactStore
 from openrouter_pipe.adapters.memory.provider import ScriptedCatalog, ScriptedProvider, answer, card_entry
 from openrouter_pipe.adapters.openwebui import make_pipe_class
 from openrouter_pipe.composition.pipe import PipeContainer, PipeServices
 from openrouter_pipe.ports.items import FunctionCallItem, FunctionOutputItem
 from openrouter_pipe.ports.provider import FinishStatus, ItemFinished, ProviderEvent, ResponseFinished
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
-
-from fake_host import HOST_06, HOST_12, FakeHost
 
 KEY = "sk-or-v1-00112233445566778899aabbccddeeff"
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "integer"}}, "required": ["a"]}

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from ast import literal_eval
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
-from openrouter_pipe.ports.chat import TextAdded
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
-
 from heard import lines
+from openrouter_pipe.ports.chat import TextAdded
 from transcript_events import CHAT, NOT_ON_CHAT, RESPONSES
 from transcripts import CONTRACT, PITFALLS, installed
 from wired import Wired, in_process, over_socket, shown

@@ -24,8 +24,6 @@ from openrouter_pipe.composition.validate import ValidateOptions, run_validate
 from openrouter_pipe.composition.validations import judged, small_pdf, streamed
 from openrouter_pipe.ports.chat import ChatEvent, ChatRequest, Failed, TextAdded
 from openrouter_pipe.ports.settings import Settings
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 from redis_server import free_port
 
 ROOT = Path(__file__).parent.parent.parent

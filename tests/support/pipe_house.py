@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Final
 
 from dependency_injector import providers
-from fake_host import HOST_06, HOST_12, FakeHost
 
+from fake_host import HOST_06, HOST_12, FakeHost
 from openrouter_pipe.adapters.memory.artifacts import MemoryArtifactStore
 from openrouter_pipe.adapters.memory.provider import ScriptedCatalog, ScriptedProvider, answer, card_entry
 from openrouter_pipe.adapters.memory.telemetry import MemoryMetrics

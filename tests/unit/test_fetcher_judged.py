@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import sys
 import threading
 from ipaddress import ip_address
-from pathlib import Path
 
 import httpx
 import pytest
@@ -15,14 +13,11 @@ from attrs import define, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hostile_web import InstantClock, ordinary_trust
 from openrouter_pipe.adapters.web import GuardedFetcher
 from openrouter_pipe.adapters.web.resolver import LookupFailedError, SystemResolver
 from openrouter_pipe.domain.media.addresses import OutboundGuard, is_reachable
 from openrouter_pipe.ports.files import FetchPolicy, FileAccessError, WebTarget
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
-
-from hostile_web import InstantClock, ordinary_trust
 
 PUBLIC = ["93.184.216.34", "8.8.8.8", "2606:4700:4700::1111", "64:ff9b::808:808"]
 NEAR = [

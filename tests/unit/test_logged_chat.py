@@ -2,9 +2,7 @@
 
 import asyncio
 import logging
-import sys
 from contextlib import aclosing
-from pathlib import Path
 
 import pytest
 
@@ -14,9 +12,6 @@ from openrouter_pipe.composition.policies import log_redaction
 from openrouter_pipe.ports.chat import ChatMessage, ChatRequest, Completed, Identity, ModelListing, TextAdded
 from openrouter_pipe.ports.items import Role, TextPart
 from openrouter_pipe.ports.settings import read_settings
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
-
 from scripted_chat import ScriptedChat
 
 NAME = "openrouter_pipe_test_of_logged_chat"

@@ -1,12 +1,12 @@
 """From the host's call to a ChatRequest: every block, every role, and nothing that raises."""
 
 import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fake_host import HOST_06, HOST_12, modules
 from openrouter_pipe.adapters.openwebui.content import read_parts
 from openrouter_pipe.adapters.openwebui.host import Host, detect, function_id
 from openrouter_pipe.adapters.openwebui.request import (
@@ -29,10 +29,6 @@ from openrouter_pipe.ports.items import (
     VideoPart,
 )
 from openrouter_pipe.ports.settings import Settings
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
-
-from fake_host import HOST_06, HOST_12, modules
 
 SETTINGS = Settings()
 HEX = "0123456789abcdef" * 2
