@@ -238,6 +238,8 @@ def _operator_field(setting: Setting, password_inputs: bool) -> Any:
     if setting.secret and password_inputs:
         extra.update(_SECRET_HINT)
     options: dict[str, Any] = {"title": _title(setting.name), "description": _description(setting)}
+    if setting.secret:
+        options["repr"] = False
     if setting.env:
         # The schema shows the built-in default: the environment may hold a secret, and may change.
         options["default_factory"] = functools.partial(_default, setting)

@@ -102,6 +102,14 @@ def test_numbers_and_switches_may_be_typed_as_text():
     assert settings.HTTP_TOTAL_TIMEOUT_SECONDS is None
 
 
+@pytest.mark.parametrize("name", SECRETS)
+def test_what_shows_valves_shows_no_secret(monkeypatch, name):
+    monkeypatch.delenv("WEBUI_SECRET_KEY", raising=False)
+    valves = VALVES(**{name: "sk-or-v1-in-the-clear"})
+    assert "in-the-clear" not in f"{valves!r} {valves}"
+    assert valves.model_dump()[name] == "sk-or-v1-in-the-clear"
+
+
 def test_secrets_are_stored_encrypted_once_and_read_back(monkeypatch):
     monkeypatch.setenv("WEBUI_SECRET_KEY", "the host's")
     stored = VALVES(API_KEY="sk-1").model_dump()
