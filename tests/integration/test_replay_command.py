@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,18 @@ import pytest
 from dependency_injector import providers
 from rich.console import Console
 
+from fake_host import HOST_06, HOST_12, FakeHost
 from openrouter_pipe.adapters.filesystem import archives
-from openrouter_pipe.adapters.memory import ScriptedCatalog
+from openrouter_pipe.adapters.memory import MemoryFileStore, ScriptedCatalog
 from openrouter_pipe.adapters.memory.artifacts import MemoryArtifactStore
+from openrouter_pipe.adapters.openwebui import make_pipe_class
+from openrouter_pipe.adapters.simulator.app import create_app
+from openrouter_pipe.adapters.simulator.config import SimulatorConfig, find_schema
 from openrouter_pipe.adapters.simulator.scenarios import SCENARIOS
+from openrouter_pipe.adapters.simulator.transport import SimulatorTransport
 from openrouter_pipe.composition.cli import main
 from openrouter_pipe.composition.logs import LogsOptions
+from openrouter_pipe.composition.pipe import PipeContainer, PipeServices
 from openrouter_pipe.composition.replay_command import ReplayOptions, run_replay
 from openrouter_pipe.ports.chat import (
     ChatEvent,
@@ -29,6 +36,7 @@ from openrouter_pipe.ports.chat import (
     Completed,
     Failed,
     Identity,
+    ImageProduced,
     MarkersIssued,
     NoticeAdded,
     Notified,
@@ -159,6 +167,7 @@ async def turn(
     toolbox: Any = None,
     until: Callable[[ChatEvent], bool] = lambda _: False,
     parts: tuple[Any, ...] = (),
+    files: Any = None,
     **settings: Any,
 ) -> list[ChatEvent]:
     """One turn that may be ended from outside, after the first event for which ``until`` holds."""
@@ -171,6 +180,7 @@ async def turn(
         identity=Identity("u", "s", "chat-1", "m1"),
         persistent=True,
         toolbox=toolbox,
+        files=files,
     )
     events: list[ChatEvent] = []
     answer = pipe.container.chat().respond(request)
@@ -342,6 +352,42 @@ async def test_a_changed_record_differs_in_the_right_line(
     assert {one["line"] for one in told["differences"]} == {expected}
 
 
+async def test_a_provider_that_says_something_else_changes_what_is_shown(tmp_path: Path) -> None:
+    root = tmp_path / "logs"
+    async with recording(root) as pipe:
+        await pipe.ask("[[sim: scenario=plain]] Go.", **recorded(root))
+    lines = lines_of(archive(root))
+    said = [line for line in lines if line["event_type"] == "provider.event" and '"_": "TextDelta"' in line["message"]]
+    said[0]["message"] = json.dumps({**json.loads(said[0]["message"]), "text": "Tally-ho"})
+    status, printed = await run(rewritten(archive(root), lines, tmp_path / "changed"))
+    shown = next(
+        n for n, line in enumerate(lines, 1) if line["event_type"] == "event" and "TextAdded" in line["message"]
+    )
+    assert status == 1
+    row = next(line for line in printed.splitlines() if "Tally-ho" in line)
+    assert row.split("│")[1].strip() == str(shown)
+
+
+async def test_a_round_more_than_recorded_is_told(tmp_path: Path) -> None:
+    root = tmp_path / "logs"
+    async with recording(root) as pipe:
+        await pipe.ask(LOOP + "Look.", **recorded(root))
+    lines = lines_of(archive(root))
+    second = [n for n, line in enumerate(lines) if line["event_type"] == "provider.request"][1]
+    kept = lines[:second] + [line for line in lines[second:] if not line["event_type"].startswith("provider")]
+    status, printed = await run(rewritten(archive(root), kept, tmp_path / "changed"))
+    assert status == 1
+    assert "asked the provider 2 times, the record 1 times" in printed
+
+
+async def test_an_image_that_the_host_keeps(tmp_path: Path) -> None:
+    root = tmp_path / "logs"
+    async with recording(root) as pipe:
+        events = await turn(pipe, root, "[[sim: scenario=image]] Draw.", files=MemoryFileStore())
+    assert any(isinstance(event, ImageProduced) and event.url.startswith("/api/v1/files/") for event in events)
+    await same(root)
+
+
 async def test_an_error_id_must_be_the_same_everywhere(tmp_path: Path) -> None:
     root = tmp_path / "logs"
     async with recording(root) as pipe:
@@ -440,3 +486,34 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.setenv("SESSION_LOG_ZIP_PASSWORD", PASSWORD)
     assert main(["replay", "nowhere", "--dir", str(tmp_path)]) == 2
     assert "no archive of this message" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("recent", [True, False])
+async def test_a_turn_as_the_host_asks_for_it(recent: bool, tmp_path: Path) -> None:
+    root = tmp_path / "logs"
+    container = PipeContainer()
+    container.environment.override(providers.Object({"DATA_DIR": str(tmp_path)}))
+    app = create_app(SimulatorConfig(schema_path=find_schema()))
+    container.transport_factory.override(providers.Object(partial(SimulatorTransport, app)))
+    container.store.override(providers.Object(MemoryArtifactStore()))
+    services = PipeServices(container)
+    made = make_pipe_class(lambda _: services, "function_router", lambda: HOST_12 if recent else HOST_06)
+    host = FakeHost(made(), recent=recent, valves={"API_KEY": "sk-or-simulated", **recorded(root)})
+    told = (
+        '<details type="tool_calls" done="true" id="call_1" name="look" arguments="{}" result="&quot;rain&quot;">\n'
+        "<summary>Tool Executed</summary>\n</details>\nIt rains. ![picture](/api/v1/files/abc/content)"
+    )
+    history = [
+        {"role": "user", "content": "Look."},
+        {"role": "assistant", "content": told},
+        {"role": "user", "content": "[[sim: scenario=reasoning-summary]] And now?"},
+    ]
+    await host.chat(model="router.anthropic.claude-sonnet-4.5", messages=history)
+    await services.close()
+    path = root / "user-1" / "chat-1" / "message-1.zip"
+    async with asyncio.timeout(10):
+        while not path.exists():
+            await asyncio.sleep(0.01)
+    assert json.loads(lines_of(path)[-1]["message"])["_"] == "Completed"
+    status, printed = await run(path)
+    assert status == 0, printed
