@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from openrouter_pipe.adapters.openrouter import HttpClients
 from openrouter_pipe.adapters.openwebui.records import is_running, stored_valves
-from openrouter_pipe.composition.checks.gathering import host_version
-from openrouter_pipe.composition.checks.result import Subject
-from openrouter_pipe.composition.doctor import examine
 from openrouter_pipe.ports.chat import (
     ChatEvent,
     ChatRequest,
@@ -28,6 +25,9 @@ from openrouter_pipe.ports.chat import (
 from openrouter_pipe.ports.host_models import HostModelError
 from openrouter_pipe.ports.runtime import Ids
 from openrouter_pipe.ports.settings import SETTINGS, Settings
+
+if TYPE_CHECKING:
+    from openrouter_pipe.composition.checks.result import Subject
 
 _log: Final = logging.getLogger(__name__)
 
@@ -77,12 +77,18 @@ class DiagnosticsChat:
             return
         _log.info("diagnostics asked for: user_id=%s", who.user_id)
         yield StatusChanged("Examining this installation…")
+        # Almost nobody asks: the checks are imported by whoever does.
+        from openrouter_pipe.composition.doctor import examine
+
         report = await examine(await self._subject(request.settings))
         yield NoticeAdded(report.as_markdown())
         yield StatusChanged(report.summary, done=True)
         yield Completed()
 
     async def _subject(self, settings: Settings) -> Subject:
+        from openrouter_pipe.composition.checks.gathering import host_version
+        from openrouter_pipe.composition.checks.result import Subject
+
         stored: Mapping[str, object] | None = None
         if is_running():
             try:
