@@ -32,6 +32,7 @@ from openrouter_pipe.ports.settings import SETTINGS_BY_NAME, SettingError, Setti
 from openrouter_pipe.ports.tools import ToolOutput, ToolSpec
 
 _T = TypeVar("_T")
+_DEEPEST: Final = 150
 _ATTACHMENT: Final = "[an attachment; the record does not hold it]"
 _ELSEWHERE: Final = {
     "server_busy": "the server was busy with other turns",
@@ -87,7 +88,7 @@ class Recording:
     @property
     def is_whole(self) -> bool:
         """Whether the turn came to its own end; otherwise its user or the host ended it."""
-        return bool(self.shown) and self.shown[-1].event.get(TAG) in {"Completed", "Failed"}
+        return bool(self.shown) and str(self.shown[-1].event.get(TAG)) in {"Completed", "Failed"}
 
 
 @frozen
@@ -160,9 +161,23 @@ def _line(number: int, entry: Mapping[str, Any]) -> _Line:
     try:
         value = json.loads(str(entry.get("message", "")))
         at = datetime.fromisoformat(str(entry.get("ts"))).timestamp()
-    except (ValueError, RecursionError) as error:
+    except (ValueError, OverflowError, RecursionError) as error:
         raise CannotReplayError(f"the record is damaged: line {number} cannot be read") from error
+    if _is_deeper(value, _DEEPEST):
+        raise CannotReplayError(f"the record is damaged: line {number} is nested too deep")
     return _Line(number, at, str(entry.get("event_type", "")), value)
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Whether ``value`` is nested deeper than what we write; level by level, because the depth is the writer's choice."""
+    level = [value]
+    for _ in range(levels):
+        inner = [one for holder in level if isinstance(holder, dict) for one in holder.values()]
+        inner.extend(one for holder in level if isinstance(holder, list) for one in holder)
+        if not inner:
+            return False
+        level = inner
+    return True
 
 
 def _object(line: _Line) -> Mapping[str, Any]:
@@ -244,7 +259,7 @@ def _card(lines: Sequence[_Line], shown: Sequence[Shown]) -> ModelCard | None:
         if line.kind == MODEL:
             return None if line.value is None else rebuild(ModelCard, line.value, f"line {line.number}")
     told = any(line.kind == NO_CATALOGUE for line in lines)
-    if told or shown[-1].event.get("code") in _NO_CATALOGUE_NEEDED:
+    if told or str(shown[-1].event.get("code")) in _NO_CATALOGUE_NEEDED:
         return None
     raise CannotReplayError(
         "the record holds no model card: it was written by a version before 'openrouter-pipe replay'"

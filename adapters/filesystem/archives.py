@@ -223,7 +223,7 @@ def entries_of(data: bytes) -> Sequence[Mapping[str, Any]]:
     """The records of a ``logs.jsonl``; lines that cannot be read are left out."""
     found: list[Mapping[str, Any]] = []
     for line in data.splitlines():
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             record = json.loads(line)
             if isinstance(record, dict):
                 found.append(record)

@@ -12,12 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from dependency_injector import providers
 from rich.console import Console
 
 from fake_host import HOST_06, HOST_12, FakeHost
-from openrouter_pipe.adapters.filesystem import archives
+from openrouter_pipe.adapters.filesystem import archives, search
 from openrouter_pipe.adapters.memory import MemoryFileStore, ScriptedCatalog
 from openrouter_pipe.adapters.memory.artifacts import MemoryArtifactStore
 from openrouter_pipe.adapters.openwebui import make_pipe_class
@@ -28,6 +29,8 @@ from openrouter_pipe.adapters.simulator.transport import SimulatorTransport
 from openrouter_pipe.composition.cli import main
 from openrouter_pipe.composition.logs import LogsOptions
 from openrouter_pipe.composition.pipe import PipeContainer, PipeServices
+from openrouter_pipe.composition.recordings import CannotReplayError, read_recording
+from openrouter_pipe.composition.replay import replay
 from openrouter_pipe.composition.replay_command import ReplayOptions, run_replay
 from openrouter_pipe.ports.chat import (
     ChatEvent,
@@ -428,6 +431,7 @@ async def test_what_cannot_be_replayed_says_why(
     [
         ("request", "{", "line 1 "),
         ("request", "[" * 5000, "line 1 "),
+        ("request", "[" * 300 + "]" * 300, "nested too deep"),
         ("request", json.dumps({"_": "ChatRequest", "messages": [{"_": "Popen"}]}), "ChatMessage is expected"),
         ("request", json.dumps({"_": "ChatRequest", "settings": {"LOG_LEVEL": "LOUD"}}), "LOG_LEVEL"),
         ("request", json.dumps({"_": "ChatRequest"}), "is missing"),
@@ -446,6 +450,39 @@ async def test_hostile_records_are_refused_in_words(
     next(line for line in lines if line["event_type"] == kind)["message"] = message
     assert (await run(rewritten(archive(root), lines, tmp_path / "changed")))[0] == 2
     assert said in capsys.readouterr().err
+
+
+HOSTILE: tuple[Any, ...] = (
+    None, [], {}, "text", 5, {"_": []}, {"_": "Failed", "code": [], "text": {}}, {"_": "ToolFinished"},
+    {"_": "TextAdded", "text": 7},
+    {"_": "ResponseFinished", "status": "completed", "usage": {"_": "Usage", "raw": [1]}},
+)  # fmt: skip
+
+
+async def test_whatever_stands_in_a_line_it_is_told_or_compared(tmp_path: Path) -> None:
+    root = tmp_path / "logs"
+    async with recording(root) as pipe:
+        await pipe.ask(LOOP + "Look.", **recorded(root))
+    (record,) = search.records(archive(root), Secret(PASSWORD))
+    kinds: dict[tuple[str, str], int] = {}
+    for n, line in enumerate(record.entries):
+        kinds.setdefault((line["event_type"], line["message"][:20]), n)
+    assert not (await replay(read_recording(record))).differences
+    ends = {"told": 0, "compared": 0}
+    for at in kinds.values():
+        for value in HOSTILE:
+            changed = {**record.entries[at], "message": json.dumps(value)}
+            entries = (*record.entries[:at], changed, *record.entries[at + 1 :])
+            try:
+                await replay(read_recording(attrs.evolve(record, entries=entries)))
+                ends["compared"] += 1
+            except CannotReplayError:
+                ends["told"] += 1
+    assert min(ends.values()) > 10
+
+
+def test_lines_too_deep_to_be_read_are_left_out() -> None:
+    assert archives.entries_of(b"[" * 100_000 + b'\n{"a": 1}\n') == [{"a": 1}]
 
 
 async def test_a_record_of_an_older_version_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
