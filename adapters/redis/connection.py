@@ -95,6 +95,12 @@ def _through_sentinels(environment: Mapping[str, str], hosts: list[str], url: st
     return sentinel.master_for(service)
 
 
+def _sentinels(client: Any) -> tuple[Any, ...]:
+    """The clients of the sentinels that ``client`` asks for its master: the library leaves them open."""
+    pool = getattr(client, "connection_pool", None)
+    return tuple(getattr(getattr(pool, "sentinel_manager", None), "sentinels", ()))
+
+
 def _seconds(environment: Mapping[str, str], name: str) -> float:
     try:
         given = float(environment.get(name, ""))
@@ -162,9 +168,11 @@ class RedisLink:
         self._closed = True
         client, self._client = self._client, None
         if client is not None:
-            with contextlib.suppress(RedisError, OSError, TimeoutError):
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(DEADLINE):
-                    await client.aclose()
+                    for one in (client, *_sentinels(client)):
+                        with contextlib.suppress(RedisError, OSError):
+                            await one.aclose()
 
     async def _probe(self, client: Any) -> None:
         """Look at what kind of Redis this is. In a cluster each node answers for itself; the strictest counts."""

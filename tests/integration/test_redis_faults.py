@@ -562,8 +562,20 @@ async def test_a_password_for_the_master_and_perhaps_for_the_sentinels(tmp_path:
                 await asyncio.sleep(0.2)
     finally:
         await link.aclose()
+        left = await still_connected(watch, "pw" if sentinel_wants else None)
         for one in (master, watch):
             one.remove()
+    assert left == 1, "closing leaves no connection to a sentinel"
+
+
+async def still_connected(server: RedisServer, password: str | None) -> int:
+    """How many clients a server has once it has noticed who left; whoever asks is one."""
+    with redis.Redis(port=server.port, password=password) as asking:
+        for _ in range(50):
+            if len(asking.client_list()) == 1:
+                break
+            await asyncio.sleep(0.02)
+        return len(asking.client_list())
 
 
 async def until_ready(store: CachedArtifactStore, policy: StorePolicy) -> None:
