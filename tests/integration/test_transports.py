@@ -537,7 +537,10 @@ async def proxy(seen: list[bytes], status: bytes = b"200 OK") -> AsyncIterator[i
                 await sink.drain()
             sink.close()
 
-        await asyncio.gather(pump(reader, other_writer), pump(other_reader, writer), return_exceptions=True)
+        try:
+            await asyncio.gather(pump(reader, other_writer), pump(other_reader, writer), return_exceptions=True)
+        finally:
+            other_writer.close()
 
     async with serving(serve) as port:
         yield port
