@@ -25,7 +25,8 @@ def test_models_are_listed_with_readable_names(host: WebUIHost) -> None:
 
 def test_streamed_completion_is_the_providers_text(host: WebUIHost) -> None:
     text = "Hello from the wire: ä, 漢字, 🦀 and a `code` span."
-    payloads = host.stream_data(ECHO, user(text))
+    # At a model's pace: what is there all at once may come as one chunk.
+    payloads = host.stream_data(ECHO, user(f"[[sim: speed=100]] {text}"))
     chunks = chunks_of(payloads)
     assert text_of(chunks) == f"{text} (turn 1)"
     assert len([chunk for chunk in chunks if text_of([chunk])]) > 1, "the answer came in one piece"
