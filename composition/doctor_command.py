@@ -23,12 +23,13 @@ from openrouter_pipe.ports.host_models import HostModelError
 from openrouter_pipe.ports.settings import SettingError
 
 _PLACES: Final = ("DATABASE_URL", "DATA_DIR")
-_STYLES: Final = {
+STYLES: Final = {
     Status.OK: "green",
     Status.WARNING: "yellow",
     Status.FAILED: "bold red",
     Status.SKIPPED: "dim",
 }
+"""How each status looks in a table, here and in `validate`."""
 
 
 @frozen
@@ -131,7 +132,7 @@ def show(report: Report, console: Console) -> None:
                 seen = Text(check.evidence)
                 if check.remedy:
                     seen.append(f"\n-> {check.remedy}", style="" if check.status is Status.SKIPPED else "bold")
-                table.add_row(Text(check.status.value, style=_STYLES[check.status]), Text(check.name), seen)
+                table.add_row(Text(check.status.value, style=STYLES[check.status]), Text(check.name), seen)
         console.print(table)
         console.print()
     console.print(f"Settings from {report.source}. {report.summary}", highlight=False, markup=False)

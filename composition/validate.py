@@ -18,7 +18,7 @@ from rich.text import Text
 from openrouter_pipe.adapters.sql import health
 from openrouter_pipe.adapters.sql.location import locate
 from openrouter_pipe.composition.checks.result import Status
-from openrouter_pipe.composition.doctor_command import gather
+from openrouter_pipe.composition.doctor_command import STYLES, gather
 from openrouter_pipe.composition.policies import secrets_of, store_policy
 from openrouter_pipe.composition.trial import Trial
 from openrouter_pipe.composition.validations import Line, Validation
@@ -29,12 +29,6 @@ from openrouter_pipe.ports.settings import Secret, SettingError, Settings
 
 SIMULATED_KEY: Final = "sk-or-simulated"
 SIMULATED_ADDRESS: Final = "http://simulator.invalid/api/v1"
-_STYLES: Final = {
-    Status.OK: "green",
-    Status.WARNING: "yellow",
-    Status.FAILED: "bold red",
-    Status.SKIPPED: "dim",
-}
 
 
 @frozen
@@ -130,7 +124,7 @@ def _progress(console: Console, *, hidden: bool) -> Progress:
 def _show(lines: list[Line], console: Console) -> None:
     table = Table("", "tried", "seen")
     for line in lines:
-        table.add_row(Text(line.status.value, style=_STYLES[line.status]), line.name, Text(line.evidence))
+        table.add_row(Text(line.status.value, style=STYLES[line.status]), line.name, Text(line.evidence))
     console.print(table)
     failed = [line.name for line in lines if line.status is Status.FAILED]
     console.print(f"Failed: {', '.join(failed)}." if failed else "Nothing failed.", highlight=False, markup=False)
