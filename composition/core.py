@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from dependency_injector import containers, providers
 
+from openrouter_pipe.composition.steady_telemetry import SteadyMetrics, steady_costs
 from openrouter_pipe.domain.admission import Admission
 from openrouter_pipe.domain.breakers import Breakers
 from openrouter_pipe.domain.catalog.service import CatalogService
@@ -63,7 +64,7 @@ class CoreContainer(containers.DeclarativeContainer):
         ids=ids,
         randomness=randomness,
         policies=policies,
-        metrics=metrics,
-        costs=costs,
+        metrics=providers.Singleton(SteadyMetrics, metrics),
+        costs=providers.Singleton(steady_costs, costs),
         fetcher=fetcher,
     )

@@ -42,6 +42,7 @@ from openrouter_pipe.composition.policies import log_redaction
 from openrouter_pipe.composition.redis import RedisPolicies, Sharing, artifact_store, cost_sink, write_behind
 from openrouter_pipe.composition.served import LatestSettings, ServedChat
 from openrouter_pipe.composition.session_logs import LogRetention, archiving
+from openrouter_pipe.composition.steady_telemetry import SteadyMetrics
 from openrouter_pipe.composition.supervisor import Supervisor, Worker
 from openrouter_pipe.domain.admission import Admission
 from openrouter_pipe.domain.breakers import Breakers
@@ -81,6 +82,7 @@ class PipeContainer(containers.DeclarativeContainer):
     ids = providers.Singleton(SystemIds)
     randomness = providers.Singleton(SystemRandomness)
     metrics: providers.Singleton[Metrics] = providers.Singleton(make_metrics, environment, pipe_id)
+    steady_metrics = providers.Singleton(SteadyMetrics, metrics)
     codec = providers.Singleton(OpenRouterItemCodec)
     clients = providers.Singleton(HttpClients, transport_factory=transport_factory)
     provider = providers.Singleton(RecordedProvider, providers.Singleton(OpenRouterProvider, clients))
@@ -88,7 +90,9 @@ class PipeContainer(containers.DeclarativeContainer):
     sharing = providers.Singleton(Sharing, environment, pipe_id, latest)
     catalog_memory = providers.Singleton(CatalogueFile, providers.Callable(cache_folder, environment))
     catalog_source = providers.Singleton(Sharing.catalog, sharing, providers.Singleton(OpenRouterCatalog, clients))
-    store: providers.Singleton[ArtifactStore] = providers.Singleton(artifact_store, environment, pipe_id, metrics)
+    store: providers.Singleton[ArtifactStore] = providers.Singleton(
+        artifact_store, environment, pipe_id, steady_metrics
+    )
     costs: providers.Singleton[CostSink | None] = providers.Singleton(cost_sink, environment, pipe_id)
     fetcher = providers.Singleton(GuardedFetcher, providers.Singleton(OutboundGuard), clock)
     policies = providers.Singleton(RedisPolicies, environment, pipe_id)
@@ -114,7 +118,7 @@ class PipeContainer(containers.DeclarativeContainer):
     upkeep = providers.Singleton(Sharing.upkeep, sharing, store)
     housekeeping = providers.Singleton(Housekeeping, upkeep, clock, randomness, latest.provided.housekeeping)
     gauges = providers.Singleton(Gauges, metrics, admission, breakers, catalog, latest, clock)
-    session_logs = providers.Singleton(ArchiveWriter, metrics)
+    session_logs = providers.Singleton(ArchiveWriter, steady_metrics)
     log_retention = providers.Singleton(LogRetention, latest, clock, randomness)
     icons = providers.Singleton(WebIcons, fetcher, providers.Callable(icon_place, latest), clock)
     model_sync = providers.Singleton(

@@ -296,6 +296,44 @@ async def test_every_call_of_every_port_fails(trap, once, recent, caplog):
             await assert_clean(scene, text, caplog.text, f"call {after} of {trap}")
 
 
+@pytest.mark.parametrize("recent", [True, False], ids=["0.12.4", "0.6.28"])
+@pytest.mark.parametrize("error", [RuntimeError, KeyError, OSError, RecursionError])
+@pytest.mark.parametrize("trap", ["metrics.count", "metrics.gauge", "metrics.observe", "costs.record"])
+async def test_what_cannot_be_counted_changes_no_turn_and_is_told_once(trap, error, recent, caplog):
+    calm = Scene(recent=recent)
+    wanted = await calm.play()
+    calls = (await counted())[trap]
+    for after in range(calls):
+        caplog.clear()
+        scene = Scene(recent=recent, traps=(trap,), after=after, error=error)
+        with caplog.at_level(logging.DEBUG, "openrouter_pipe"):
+            assert without_ids(await scene.play()) == without_ids(wanted)
+            assert [kinds(event) for event in scene.emitted] == [kinds(event) for event in calm.emitted]
+            assert scene.calls[trap] == calls, "the rest was not told either"
+            lines = [line for line in caplog.messages if "could not be kept" in line]
+            assert len(lines) == 1
+            assert f"{error.__name__}" in lines[0]
+            await assert_clean(scene, wanted, caplog.text, f"call {after} of {trap}")
+    await calm.house.close()
+
+
+async def test_costs_whose_export_is_cancelled_by_nobody_cost_no_answer(caplog):
+    scene = Scene(traps=("costs.record",), error=asyncio.CancelledError)
+    with caplog.at_level(logging.DEBUG, "openrouter_pipe"):
+        text = await scene.play()
+        assert "All is well." in text
+        assert "Error ID" not in text
+        await assert_clean(scene, text, caplog.text, "cancelled export")
+
+
+def without_ids(text: str) -> str:
+    return re.sub(r"[0-9A-HJKMNP-TV-Z]{20,}", "", text)
+
+
+def kinds(event: dict) -> tuple[str, bool]:
+    return event["type"], "done" in str(event.get("data"))
+
+
 TELLING = (
     "clock.now",
     "clock.monotonic",
