@@ -1,10 +1,11 @@
 """Running the function calls of one round: side by side, in time, each exactly once, whatever a tool does.
 
 Theory of operation. The calls of a round are cut into batches: calls of one tool run together, up to ``batch_cap``,
-unless their arguments ask to be left alone. Batches wait in a queue of ``queue_size``; workers take them in order. A
-call starts when it holds two permits, one of its turn and one of the process. Three clocks run: one per call, one per
-batch from the first of its calls that started, one for the whole round since anything last moved. A batch waits for its
-first permit no longer than it may run; a call that never started is told so to the model and is no failure of its tool.
+unless their arguments ask for more (``batching``: to stand alone, to run after the calls before it, or with nothing
+beside it). Batches wait in a queue of ``queue_size``; workers take them in order. A call starts when it holds two
+permits, one of its turn and one of the process. Three clocks run: one per call, one per batch from the first of its calls
+that started, one for the whole round since anything last moved. A batch waits for its first permit no longer than it may
+run; a call that never started is told so to the model and is no failure of its tool.
 Whatever ends a call (its answer, an exception, one of the clocks, a breaker, bad arguments) ends it with exactly one
 `ToolOutput`; nothing a tool does ends the answer. While a tool waits for a person (`ToolCall.pause`, up to ten minutes a
 call) the clocks stand still, and its permit of the process is free for others.
@@ -32,9 +33,10 @@ from attrs import evolve, frozen
 from openrouter_pipe.domain.admission import Admission
 from openrouter_pipe.domain.breakers import BreakerPolicy, Breakers, Scope
 from openrouter_pipe.domain.tools.arguments import read_arguments
-from openrouter_pipe.domain.tools.batching import Job, batches
+from openrouter_pipe.domain.tools.batching import Batch, Job, batches
 from openrouter_pipe.domain.tools.places import Place
 from openrouter_pipe.domain.tools.policy import ToolPolicy
+from openrouter_pipe.domain.tools.queueing import run_in_order
 from openrouter_pipe.domain.tools.schemas import Offer
 from openrouter_pipe.domain.tools.stopwatch import PERSON_LIMIT, Stopwatch
 from openrouter_pipe.ports.items import FunctionCallItem, TextPart
@@ -162,19 +164,8 @@ class _Round:
         if len(waiting) == 1:  # the common case needs neither queue nor workers
             await self._run_batch(waiting[0])
             return
-        queue: asyncio.Queue[list[Job]] = asyncio.Queue(self._policy.queue_size)
-        workers = [
-            asyncio.ensure_future(self._work(queue))
-            for _ in range(min(self._policy.max_parallel_per_request, len(waiting)))
-        ]
-        try:
-            for batch in waiting:
-                await queue.put(batch)
-            await queue.join()
-        finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
+        workers = self._policy.max_parallel_per_request
+        await run_in_order(waiting, self._run_batch, workers, self._policy.queue_size)
 
     def _prepare(self, call: FunctionCallItem) -> Job | None:
         """Check a call before anything runs; a call that cannot run gets its output here."""
@@ -193,17 +184,9 @@ class _Round:
             return None
         return Job(call, spec, arguments)
 
-    async def _work(self, queue: asyncio.Queue[list[Job]]) -> None:
-        while True:
-            batch = await queue.get()
-            try:
-                await self._run_batch(batch)
-            finally:
-                queue.task_done()
-
-    async def _run_batch(self, batch: list[Job]) -> None:
+    async def _run_batch(self, batch: Batch) -> None:
         watch = Stopwatch(self._clock, self._quiet)
-        runs = {asyncio.ensure_future(self._run_call(job, batch, watch)): job for job in batch}
+        runs = {asyncio.ensure_future(self._run_call(job, batch, watch)): job for job in batch.jobs}
         together = asyncio.gather(*runs, return_exceptions=True)
         try:
             await self._within(together, self._batch_watch(batch, watch))
@@ -221,7 +204,7 @@ class _Round:
                 run.cancel()
             await asyncio.gather(*runs, return_exceptions=True)
 
-    async def _batch_watch(self, batch: list[Job], watch: Stopwatch) -> None:
+    async def _batch_watch(self, batch: Batch, watch: Stopwatch) -> None:
         """Return when the batch is out of time, or when nothing in the round has moved for too long.
 
         The first call that starts restarts ``watch``: until then the time is that of waiting for a place, in which no
@@ -229,7 +212,7 @@ class _Round:
         """
         idle = self._policy.idle_timeout
         while (left := watch.left(self._policy.batch_timeout)) > 0:
-            waits = not any(job.started for job in batch)
+            waits = not any(job.started for job in batch.jobs)
             quiet = left if idle is None or waits else self._quiet.left(idle)
             if quiet <= 0:
                 return
@@ -243,9 +226,9 @@ class _Round:
             return "idle_timeout", f"No tool made progress for {idle:g} seconds; the call was stopped."
         return "batch_timeout", f"The batch of tool calls took longer than {self._policy.batch_timeout:g} seconds."
 
-    async def _run_call(self, job: Job, batch: list[Job], batch_watch: Stopwatch) -> None:
+    async def _run_call(self, job: Job, batch: Batch, batch_watch: Stopwatch) -> None:
         async with self._turn, Place(self._process, self._user_id, self._policy.max_parallel_global) as place:
-            if not any(other.started for other in batch):
+            if not any(other.started for other in batch.jobs):
                 batch_watch.restart()
             job.started = True
             self._tell(CallStarted(job.call))

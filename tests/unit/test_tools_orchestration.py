@@ -358,6 +358,97 @@ async def test_calls_of_one_tool_share_a_batch_up_to_the_cap_and_blockers_stand_
     assert order == [1, 3, 2, 4, 5]
 
 
+ORDERED: dict[str, tuple[list[tuple[str, dict[str, Any]]], list[tuple[int, int]], list[tuple[int, int]]]] = {
+    # name: the calls (tool, markers), which pairs must not overlap, which pairs must
+    "no marker": ([("a", {}), ("b", {})], [], [(0, 1)]),
+    "depends_on": ([("a", {}), ("b", {"depends_on": "a"})], [(0, 1)], []),
+    "_depends_on": ([("a", {}), ("b", {"_depends_on": ["call_0"]})], [(0, 1)], []),
+    "a chain": (
+        [("a", {}), ("b", {"depends_on": "a"}), ("c", {"depends_on": "b"}), ("d", {})],
+        [(0, 1), (1, 2), (0, 2)],
+        [(0, 3)],
+    ),
+    "the calls behind it need not wait": (
+        [("a", {}), ("b", {"depends_on": "a"}), ("a", {}), ("c", {})],
+        [(0, 1)],
+        [(0, 2), (0, 3)],
+    ),
+    "sequential": ([("a", {}), ("b", {"sequential": True})], [(0, 1)], []),
+    "sequential first": ([("a", {"sequential": True}), ("b", {}), ("a", {})], [(0, 1), (0, 2)], [(1, 2)]),
+    "sequential of one tool": ([("a", {"sequential": True}), ("a", {"sequential": 1})], [(0, 1)], []),
+    "sequential between": (
+        [("a", {}), ("b", {}), ("c", {"sequential": True}), ("a", {}), ("b", {"no_batch": True})],
+        [(0, 2), (1, 2), (2, 3), (2, 4)],
+        [(0, 1), (3, 4)],
+    ),
+    "no_batch": ([("a", {}), ("a", {"no_batch": True}), ("b", {})], [], [(0, 1), (1, 2)]),
+    "asked not to": (
+        [("a", {}), ("b", {"sequential": False}), ("c", {"depends_on": None}), ("d", {"depends_on": []})],
+        [],
+        [(0, 1), (1, 2), (2, 3)],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ORDERED)
+@pytest.mark.parametrize("queue_size", [50, 1])
+async def test_calls_are_ordered_as_their_markers_ask(case: str, queue_size: int) -> None:
+    wanted, apart, together = ORDERED[case]
+    bench = Bench(policy=ToolPolicy(max_parallel_per_request=9, queue_size=queue_size, shutdown_timeout=1))
+    spans: dict[int, tuple[float, float]] = {}
+
+    async def tool(arguments: Mapping[str, Any]) -> str:
+        began = bench.clock.monotonic()
+        await bench.clock.sleep(3)
+        spans[arguments["n"]] = (began, bench.clock.monotonic())
+        return str(arguments["n"])
+
+    for name in "abcd":
+        bench.tool(name, tool)
+    events = await bench.run(*(call(name, n, n=n, **markers) for n, (name, markers) in enumerate(wanted)))
+    assert {call_id: output.text for call_id, output in outputs(events).items()} == {
+        f"call_{n}": str(n) for n in range(len(wanted))
+    }
+    for one, other in apart:
+        assert spans[one][1] <= spans[other][0], (one, other)
+    for one, other in together if queue_size > 1 else ():  # a queue of one has no room to pass
+        assert spans[one][0] < spans[other][1], (one, other)
+        assert spans[other][0] < spans[one][1], (one, other)
+
+
+async def test_a_call_runs_behind_one_that_failed_and_behind_one_that_never_could_run() -> None:
+    bench = Bench()
+
+    async def broken(arguments: Mapping[str, Any]) -> str:
+        await bench.clock.sleep(3)
+        raise RuntimeError("no")
+
+    bench.tool("broken", broken)
+    bench.tool("hangs", _hang)
+    bench.tool("t", _say)
+    bad = FunctionCallItem("call_3", "t", "[1]")
+    events = await bench.run(call("broken", 1), call("hangs", 2), bad, call("t", 4, depends_on="all of them"))
+    ended = [event.call.call_id for event in events if isinstance(event, CallFinished)]
+    assert ended == ["call_3", "call_1", "call_2", "call_4"]
+    assert outputs(events)["call_4"].ok
+    started = next(at for at, event in enumerate(events) if event.call.call_id == "call_4")
+    assert started == len(events) - 2  # after the output of the one that had to be stopped
+
+
+async def test_one_worker_is_enough_for_calls_that_wait_for_others() -> None:
+    bench = Bench(policy=ToolPolicy(max_parallel_per_request=1, queue_size=1, batch_cap=1, shutdown_timeout=1))
+    order: list[int] = []
+
+    async def tool(arguments: Mapping[str, Any]) -> str:
+        order.append(arguments["n"])
+        await bench.clock.sleep(1)
+        return "ok"
+
+    bench.tool("t", tool)
+    await bench.run(*(call("t", n, n=n, **({"sequential": True} if n % 2 else {})) for n in range(9)))
+    assert order == list(range(9))
+
+
 async def test_more_calls_than_the_queue_holds_run_in_order_and_within_the_limits() -> None:
     bench = Bench(policy=ToolPolicy(max_parallel_per_request=3, batch_cap=1, queue_size=50, shutdown_timeout=1))
     order: list[int] = []
@@ -703,7 +794,10 @@ async def test_random_schedules_hold_every_limit_and_answer_every_call() -> None
         names = ("a", "b", "asks")
         for name in names:
             bench.tool(name, tool)
-        calls = [call(rng.choice(names), n, t=rng.randint(0, 9)) for n in range(rng.randint(1, 8))]
+        markers = ({}, {}, {}, {"depends_on": "x"}, {"sequential": True}, {"no_batch": True})
+        calls = [
+            call(rng.choice(names), n, t=rng.randint(0, 9), **rng.choice(markers)) for n in range(rng.randint(1, 8))
+        ]
         result = outputs(await bench.run(*calls, pace=lambda: rng.randint(1, 10)))
         assert set(result) == {item.call_id for item in calls}
         assert running["now"] == 0
