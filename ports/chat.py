@@ -237,10 +237,14 @@ class Severity(StrEnum):
 
 @frozen
 class Notified:
-    """A short line outside the answer (toast)."""
+    """A short line outside the answer (toast).
+
+    ``in_answer``: whoever reads the answer must know it; a front end without a place beside the answer says it in there.
+    """
 
     text: str
     severity: Severity = Severity.INFO
+    in_answer: bool = False
 
 
 ChatEvent: TypeAlias = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from openrouter_pipe.adapters.openwebui.chunks import ApiChunks, ChatChunks
 from openrouter_pipe.adapters.openwebui.emitter import Emitter
 from openrouter_pipe.adapters.openwebui.failures import EdgeFailures
 from openrouter_pipe.adapters.openwebui.guarded import Events, GuardedEvents
-from openrouter_pipe.adapters.openwebui.host import Host
+from openrouter_pipe.adapters.openwebui.host import Host, mapping, text
 from openrouter_pipe.adapters.openwebui.lines import ChunkWriter, encode, error_fields
 from openrouter_pipe.adapters.openwebui.native import NativeItems
 from openrouter_pipe.adapters.openwebui.rendering import Renderer
@@ -27,7 +27,7 @@ from openrouter_pipe.adapters.openwebui.request import (
 )
 from openrouter_pipe.adapters.openwebui.steady import SteadyClock, SteadyIds
 from openrouter_pipe.adapters.openwebui.whole import WholeAnswer
-from openrouter_pipe.ports.chat import Failed, ReasoningAdded, TextAdded
+from openrouter_pipe.ports.chat import ChatEvent, Completed, Failed, NoticeAdded, ReasoningAdded, TextAdded
 
 _log = logging.getLogger(__name__)
 _ANSWER: Final = frozenset({TextAdded, ReasoningAdded})
@@ -56,6 +56,7 @@ class Turn:
         self._emitter = Emitter(call, host, patience)
         self._own_tools = call.toolbox is not None
         self._sets_off = follows_marker(call)
+        self._structured = _is_structured(mapping(call.body))
 
     async def stream(self, events: Events) -> AsyncGenerator[str, None]:
         """Lines for the host, one event each. Closing this closes ``events`` at once."""
@@ -66,6 +67,9 @@ class Turn:
                 async for event in guarded:
                     if type(event) not in _ANSWER:
                         await self._emitter.show(event)
+                        for words in self._last_words(event, guarded):
+                            for line in renderer.lines(words):
+                                yield line
                     for line in renderer.lines(event):
                         yield line
                 await self._emitter.finish()
@@ -84,6 +88,8 @@ class Turn:
             async with aclosing(self._guarded(events)) as guarded:
                 async for event in guarded:
                     await self._emitter.show(event)
+                    for words in self._last_words(event, guarded):
+                        answer.add(words)
                     answer.add(event)
                 await self._emitter.finish()
             return self._result(answer)
@@ -99,7 +105,21 @@ class Turn:
             return _error_response(
                 failure
             )  # also where agents were to be mixed: an error's text is no answer of theirs
-        return answer.completion(self._ids.item_id("chatcmpl-"), self._model, self._now())
+        notices = self._emitter.unheard if self._surface is Surface.API else ()
+        return answer.completion(self._ids.item_id("chatcmpl-"), self._model, self._now(), notices)
+
+    def _last_words(self, event: ChatEvent, guarded: GuardedEvents) -> Iterable[ChatEvent]:
+        """Before the turn's last event: what nothing beside the answer could say, at the end of its text.
+
+        Text that somebody parses gets nothing added; a failure without text before it is no answer to add to.
+        """
+        unheard = self._emitter.unheard
+        if not unheard or not (isinstance(event, Completed) or (isinstance(event, Failed) and event.partial)):
+            return ()
+        if self._structured:
+            _log.info("not said in a structured answer: %s", " ".join(unheard))
+            return ()
+        return (guarded.set_off(NoticeAdded("\n".join(f"*{line}*" for line in unheard))),)
 
     def _unshown(self) -> Failed:
         """The failure to tell when showing an answer failed; called while its exception is handled."""
@@ -122,10 +142,21 @@ class Turn:
         writer = ChunkWriter(self._ids.item_id("chatcmpl-"), self._model, self._now())
         if self._surface is Surface.CHAT:
             return ChatChunks(writer, own_tools=self._own_tools)
-        return ApiChunks(writer, own_tools=self._own_tools, closes_stream=self._host.closes_stream)
+        return ApiChunks(
+            writer,
+            own_tools=self._own_tools,
+            closes_stream=self._host.closes_stream,
+            notices=self._emitter.unheard,
+        )
 
     def _now(self) -> int:
         return self._clock.seconds()
+
+
+def _is_structured(body: dict[str, Any]) -> bool:
+    """Whether the caller parses the answer's text: it asks for JSON, as either API spells it."""
+    formats = (body.get("response_format"), mapping(body.get("text")).get("format"))
+    return any(text(mapping(one).get("type")) not in {"", "text"} for one in formats)
 
 
 def _error_response(failure: Failed) -> Any:

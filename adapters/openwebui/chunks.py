@@ -9,7 +9,8 @@ neither saves nor formats what it is told as an error.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from openrouter_pipe.adapters.openwebui.joining import Joiner
 from openrouter_pipe.adapters.openwebui.lines import (
@@ -115,12 +116,18 @@ class ChatChunks:
 
 
 class ApiChunks:
-    """For a program; ``closes_stream``: the host adds a finish chunk and ``[DONE]`` of its own."""
+    """For a program; ``closes_stream``: the host adds a finish chunk and ``[DONE]`` of its own.
 
-    def __init__(self, writer: ChunkWriter, *, own_tools: bool, closes_stream: bool) -> None:
+    ``notices``, read at the end, is what the program must know beside the answer; it stands beside the choices.
+    """
+
+    def __init__(
+        self, writer: ChunkWriter, *, own_tools: bool, closes_stream: bool, notices: Sequence[str] = ()
+    ) -> None:
         self._writer = writer
         self._own_tools = own_tools
         self._closes_stream = closes_stream
+        self._notices = notices
         self._joiner = Joiner()
         self._thoughts = _Thoughts()
         self._calls = 0
@@ -152,15 +159,17 @@ class ApiChunks:
                 self._end = event
 
     def finish(self) -> Iterator[str]:
-        """Usage once, then the end as far as the host does not say it."""
+        """Usage and notices once, then the end as far as the host does not say it."""
         end = self._end
-        usage = {"usage": usage_fields(end.usage)} if end and end.usage else {}
+        extra: dict[str, Any] = {"usage": usage_fields(end.usage)} if end and end.usage else {}
+        if self._notices:
+            extra["notices"] = list(self._notices)
         reason = finish_reason(end, self._calls)
         if isinstance(end, Failed):
-            yield self._writer.finish(reason, error=error_fields(end), **usage)
+            yield self._writer.finish(reason, error=error_fields(end), **extra)
         elif reason != "stop" or not self._closes_stream:
-            yield self._writer.finish(reason, **usage)
-        elif usage:
-            yield self._writer.delta({}, **usage)
+            yield self._writer.finish(reason, **extra)
+        elif extra:
+            yield self._writer.delta({}, **extra)
         if not self._closes_stream:
             yield DONE

@@ -28,10 +28,13 @@ class Emitter:
     def __init__(self, call: HostCall, host: Host, patience: float | None) -> None:
         self._patience = patience
         identity = read_identity(call)
-        usable = bool(identity.chat_id and identity.message_id) and read_task(call.task) is None
+        self._is_task = read_task(call.task) is not None
+        usable = bool(identity.chat_id and identity.message_id) and not self._is_task
         self._emit = call.emitter if usable and callable(call.emitter) else None
         self._sources = host.temporary_sources or saved_chat(identity.chat_id)
         self._open_status = ""
+        self.unheard: list[str] = []
+        """What belongs to the answer where it was not heard beside it; empty for tasks, which have no reader."""
 
     async def show(self, event: ChatEvent) -> None:
         """Tell the host what belongs beside the answer; other events do nothing."""
@@ -45,8 +48,10 @@ class Emitter:
             case ToolFinished(output=output):
                 for found in output.sources:
                     await self._source(dict(found.payload))
-            case Notified(text, severity):
-                await self._send("notification", {"type": severity.value, "content": text})
+            case Notified(text, severity, in_answer):
+                heard = await self._send("notification", {"type": severity.value, "content": text})
+                if in_answer and not heard and not self._is_task:
+                    self.unheard.append(text)
             case _:
                 pass
 
@@ -60,9 +65,9 @@ class Emitter:
         if self._sources:
             await self._send("source", data)
 
-    async def _send(self, kind: str, data: dict[str, Any]) -> None:
+    async def _send(self, kind: str, data: dict[str, Any]) -> bool:
         if self._emit is None:
-            return
+            return False
         try:
             async with asyncio.timeout(self._patience):
                 await self._emit({"type": kind, "data": data})
@@ -71,6 +76,9 @@ class Emitter:
             _log.warning("the host took too long over a %s event; this answer goes on without events", kind)
         except Exception as error:  # noqa: BLE001 - whatever the host's socket or database raises, the answer goes on
             _log.warning("the host took no %s event: %s", kind, type(error).__name__)
+        else:
+            return True
+        return False
 
 
 def source(citation: Citation) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class GuardedEvents:
             self._ahead = (NoticeAdded(failure.text), failure) if self._seen and not self._is_task else (failure,)
             return self._last()
         self._seen = True
-        return self._set_off(event) if self._sets_off else event
+        return self.set_off(event) if self._sets_off else event
 
     async def aclose(self) -> None:
         """End the turn at once."""
@@ -75,8 +75,9 @@ class GuardedEvents:
         event, *self._ahead = self._ahead
         return event
 
-    def _set_off(self, event: ChatEvent) -> ChatEvent:
-        if isinstance(event, TextAdded | NoticeAdded | Failed):
+    def set_off(self, event: ChatEvent) -> ChatEvent:
+        """The same event; on a line of its own if it holds the first words and those are to be."""
+        if self._sets_off and isinstance(event, TextAdded | NoticeAdded | Failed):
             self._sets_off = False
             return evolve(event, text="\n\n" + event.text)
         return event

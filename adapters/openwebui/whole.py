@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, Final
 
 from openrouter_pipe.adapters.openwebui.joining import Joiner
@@ -71,8 +72,11 @@ class WholeAnswer:
         """The failure, if that is how the turn ended."""
         return self._end if isinstance(self._end, Failed) else None
 
-    def completion(self, completion_id: str, model: str, created: int) -> dict[str, Any]:
-        """A ``chat.completion``; a failure is part of the text, behind what there was before."""
+    def completion(self, completion_id: str, model: str, created: int, notices: Sequence[str] = ()) -> dict[str, Any]:
+        """A ``chat.completion``; a failure is part of the text, behind what there was before.
+
+        ``notices`` stand beside the choices, for programs.
+        """
         if self.failure and not self.failure.partial:
             self._text.append(self._joiner.block(self.failure.text))
         message: dict[str, Any] = {"role": "assistant", "content": "".join(self._text)}
@@ -91,6 +95,8 @@ class WholeAnswer:
         }
         if self._end and self._end.usage:
             result["usage"] = usage_fields(self._end.usage)
+        if notices:
+            result["notices"] = list(notices)
         return result
 
     def task_result(self, kind: str) -> str:

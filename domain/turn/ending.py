@@ -64,12 +64,16 @@ class Ending:
         self._told_of_trouble = False
 
     def warnings(self, lines: Sequence[str] = ()) -> Iterable[ChatEvent]:
-        """What the user should know beside the answer; trouble with the memory is told once a turn."""
+        """What the user should know beside the answer; trouble with the memory is told once a turn.
+
+        ``lines`` say what of the user's message the model has not been given, which no reader of the answer may miss.
+        """
         trouble = self._memory.trouble and not self._told_of_trouble
         self._told_of_trouble = self._told_of_trouble or trouble
         if self._is_task:
             return ()
-        return [Notified(line, Severity.WARNING) for line in (*lines, *((TROUBLE,) if trouble else ()))]
+        told = [Notified(line, Severity.WARNING, in_answer=True) for line in lines]
+        return [*told, Notified(TROUBLE, Severity.WARNING)] if trouble else told
 
     def limit_notice(self, limit: int) -> NoticeAdded:
         """The tool rounds have come to their limit."""
