@@ -6,7 +6,9 @@ URL and base64 write them), e-mail addresses in the host's identity headers, the
 data URLs and base64 runs of more than 100 characters are replaced by their kind and size.
 
 It works on whole strings: whoever handles a stream redacts it when it is complete, or line by line, never by arbitrary
-pieces, because a secret cut in two has no shape. Nothing here keeps state between calls.
+pieces, because a secret cut in two has no shape. Who cuts a long text cuts it first, redacts it then and drops the end, as
+far as shapes reach (1,024 characters); the head of a given secret at the end of a text goes however long it is. Nothing
+here keeps state between calls.
 
 Time is linear in the text, whatever the text: every pattern starts at a literal or at the first character of a run (seen
 by looking one character back), repeats possessively or up to a small bound, and so never reads a character more than a
@@ -31,6 +33,8 @@ from openrouter_pipe.ports.settings import Secret
 REDACTED: Final = "[redacted]"
 SHORTEST_SECRET: Final = 6
 """Secrets of fewer characters are not searched for by value: they would blank ordinary words."""
+SHORTEST_HEAD: Final = 12
+"""Characters from which on the end of a text is taken for the head of a secret that was cut: longer than what keys begin with."""
 LONGEST_BASE64: Final = 100
 """Base64 runs of more characters are replaced by their size."""
 DEEPEST_JSON: Final = 100
@@ -53,7 +57,8 @@ class Redactor:
         self._rules = _OWN_RULES if own_only else (*_RULES, _EVERY_EMAIL) if all_emails else _RULES
 
     def text(self, text: str) -> str:
-        """``text`` without secrets."""
+        """``text`` without secrets, and without the head of one at its end: whoever cut the text may have divided it."""
+        text = self._without_head(text)
         for spelling in self._spellings:
             text = text.replace(spelling, REDACTED)
         lowered = text.lower()
@@ -61,6 +66,10 @@ class Redactor:
             if any(cue in lowered for cue in rule.cues):
                 text = rule.pattern.sub(rule.replacement, text)
         return text
+
+    def _without_head(self, text: str) -> str:
+        start = min((_head_of(spelling, text) for spelling in self._spellings), default=len(text))
+        return text[:start] + REDACTED if start < len(text) else text
 
     def json(self, value: JsonValue) -> JsonValue:
         """``value`` without secrets at any depth; the value of a key named like a secret goes whole."""
@@ -81,6 +90,17 @@ class Redactor:
         if value is None or isinstance(value, bool):
             return value
         return REDACTED if not self._own_only and _names_secret(key) else self._json(value, depth - 1)
+
+
+def _head_of(spelling: str, text: str) -> int:
+    """Where the part of ``spelling`` begins that ``text`` ends with; its length where it does not, or with a few characters."""
+    if text.endswith(spelling):
+        return len(text)  # whole, it is found as what it is, and not as its own head where it repeats itself
+    head = spelling[:SHORTEST_HEAD]
+    start = text.find(head, max(0, len(text) - len(spelling) + 1))
+    while start >= 0 and not spelling.startswith(text[start:]):
+        start = text.find(head, start + 1)
+    return start if start >= 0 else len(text)
 
 
 def _spellings(secret: str) -> set[str]:

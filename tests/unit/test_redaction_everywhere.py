@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import logging
 import string
 from base64 import b64encode
+from urllib.parse import quote
 
 from attrs import asdict, define, field
 from dependency_injector import providers
@@ -258,6 +260,36 @@ def test_log_records_with_secrets_in_every_part(secret, chosen, place, level):
     found = outputs(container, request(secret, chosen))
     assert "said" in found.log
     found.hides(own, secret, secret[:20])
+
+
+LONG = st.integers(3, 60).flatmap(lambda words: st.lists(WORD, min_size=words, max_size=words)).map(" ".join)
+"""Secrets of up to two thousand characters, in no shape that could give them away."""
+WRITTEN = {
+    "as it is": str,
+    "in JSON": json.dumps,
+    "in a URL": quote,
+    "in base64": lambda text: b64encode(text.encode()).decode(),
+    "in JSON in JSON": lambda text: json.dumps(json.dumps(f'"{text}"')),
+}
+
+
+@settings(max_examples=100, deadline=None)
+@given(LONG, st.data(), st.sampled_from(sorted(WRITTEN)))
+def test_no_head_of_a_long_secret_across_the_end_of_what_is_read(own, data, how):
+    """However long the secret, however it is written and wherever the cut divides it."""
+    written = WRITTEN[how](f"{own}API_KEY")
+    place = data.draw(st.integers(1, len(written)))
+    log, container = logging.getLogger("openrouter_pipe.test"), house(answer("Done."))
+    policies = container.policies()
+
+    def noisy(found: object) -> object:
+        log.info("%s%s%s", "x " * 7_000 + "x" * (2_384 - place), written, "." * 3_000)
+        return policies(found)
+
+    container.policies.override(providers.Object(noisy))
+    found = outputs(container, request("none", own))
+    assert "x x x" in found.log
+    found.hides(*(spelled(own[:16]) for spelled in (str, quote)), b64encode(own[:15].encode()).decode())
 
 
 @settings(max_examples=60, deadline=None)

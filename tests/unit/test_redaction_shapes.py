@@ -165,6 +165,15 @@ def test_secrets_too_short_to_tell_from_words_are_left():
     assert Redactor([Secret("abc"), Secret("")]).text("abc") == "abc"
 
 
+@pytest.mark.parametrize("secret", ["correct horse battery staple", "abc" * 20, "ä" * 30, "x" * 3_000])
+def test_the_head_of_a_secret_at_the_end_of_a_text_that_was_cut(secret):
+    redactor = Redactor([Secret(secret)])
+    for length in range(12, len(secret) + 1, 1 + len(secret) // 50):
+        assert redactor.text(f"the key: {secret[:length]}") == "the key: [redacted]"
+        assert redactor.text(f"{secret[:length]} was the key") != "[redacted]"
+    assert redactor.text(f"the key: {secret[:11]}") == f"the key: {secret[:11]}"
+
+
 def test_repr_shows_nothing():
     assert "hunter22" not in repr(Redactor([Secret("hunter22")]))
 
