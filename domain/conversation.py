@@ -13,7 +13,7 @@ from typing import Final
 
 from openrouter_pipe.domain.admission import Admission, BusyError
 from openrouter_pipe.domain.breakers import Breakers, Scope
-from openrouter_pipe.domain.catalog.ids import display_id
+from openrouter_pipe.domain.catalog.catalog import shown_id
 from openrouter_pipe.domain.catalog.selection import exposed
 from openrouter_pipe.domain.catalog.service import CatalogService, CatalogUnavailableError
 from openrouter_pipe.domain.errors.classify import counts_as_failure
@@ -176,7 +176,7 @@ class Conversation:
         except Exception:  # noqa: BLE001 - the same edge: a list that fails must not take the host's whole model list with it
             _log.exception("the list of models could not be made")
             return ()
-        return tuple(ModelListing(display_id(card.id), card.name, card.description) for card in cards)
+        return tuple(ModelListing(shown_id(card), card.name, card.description) for card in cards)
 
 
 def _report_of(error: Exception) -> ErrorReport:

@@ -36,7 +36,10 @@ class ReasoningSupport:
 
 @frozen
 class ModelCard:
-    """One model of the catalogue. ``id`` is the provider's own (vendor/slug[:variant])."""
+    """One model of the catalogue. ``id`` is the provider's own (vendor/slug[:variant]).
+
+    ``shown_as`` is what front ends show where the usual form of the id, with dots, belongs to another model.
+    """
 
     id: str
     name: str
@@ -48,6 +51,7 @@ class ModelCard:
     reasoning: ReasoningSupport = ReasoningSupport()
     free: bool = False
     created: int = 0
+    shown_as: str = ""
 
 
 class CatalogSource(Protocol):

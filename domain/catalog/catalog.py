@@ -2,6 +2,10 @@
 
 Names come in the provider's spelling (``vendor/slug``), in the display spelling (``vendor.slug``), with the host's prefix
 or without, in any case, dated or not, with variants and presets. Every id of the catalogue maps back to exactly itself.
+
+Two ids may look the same in the display spelling: ``a/b.c`` and ``a.b/c``. One of them keeps it, the others are shown in
+the provider's spelling, which is nobody else's. Who keeps it depends on the models alone: the one whose id is written so,
+else the oldest, so that a newcomer takes over no name that chats and presets remember; among equals the first by id.
 """
 
 from __future__ import annotations
@@ -34,8 +38,10 @@ class Catalog:
             by_id.setdefault(card.id, card)
         self._by_id = by_id
         self._by_key: dict[str, ModelCard] = {}
+        self._by_spelling: dict[str, ModelCard] = {}  # of models that share a key only
         self._by_undated_key: dict[str, ModelCard] = {}
         self._by_canonical_key: dict[str, ModelCard] = {}
+        self._index_keys()
         for card in sorted(by_id.values(), key=lambda card: card.id):
             self._index(card)
 
@@ -63,8 +69,26 @@ class Catalog:
                 return ResolvedModel(name, card, f"{api_id}@preset/{parsed.preset}" if parsed.preset else api_id)
         return None
 
+    def _index_keys(self) -> None:
+        groups: dict[str, list[ModelCard]] = {}
+        for card in self._by_id.values():
+            groups.setdefault(ids.lookup_key(card.id), []).append(card)
+        for key, group in groups.items():
+            if len(group) > 1:
+                group.sort(key=lambda card: (card.id != ids.display_id(card.id), card.created, card.id))
+                self._tell_apart(group)
+            self._by_key[key] = self._by_id[group[0].id]
+
+    def _tell_apart(self, group: list[ModelCard]) -> None:
+        """Give each of several models of one key an id of its own to be shown, and index all exact spellings."""
+        for card in group:
+            taken = ids.display_id(card.id) in self._by_spelling
+            self._by_id[card.id] = shown = evolve(card, shown_as=card.id) if taken else card
+            self._by_spelling[shown_id(shown)] = shown
+        for card in group:
+            self._by_spelling.setdefault(card.id.lower(), self._by_id[card.id])
+
     def _index(self, card: ModelCard) -> None:
-        self._by_key.setdefault(ids.lookup_key(card.id), card)
         bare = ids.undated(card.id)
         if bare != card.id:
             known = self._by_undated_key.get(key := ids.lookup_key(bare))
@@ -80,6 +104,8 @@ class Catalog:
             key = ids.lookup_key(base)
             card = (
                 self._by_id.get(base)
+                or self._by_spelling.get(base)
+                or self._by_spelling.get(base.lower())
                 or self._by_key.get(key)
                 or self._by_undated_key.get(key)
                 or self._by_canonical_key.get(key)
@@ -94,10 +120,17 @@ class Catalog:
 
 def as_offered(resolved: ResolvedModel) -> ModelCard:
     """The card as it is listed: a variant or preset without an entry of its own appears under the id that is sent."""
-    if resolved.api_id == resolved.card.id:
-        return resolved.card
-    extra = resolved.api_id.removeprefix(resolved.card.id)
-    return evolve(resolved.card, id=resolved.api_id, name=f"{resolved.card.name} ({extra.lstrip(':@')})")
+    card = resolved.card
+    if resolved.api_id == card.id:
+        return card
+    extra = resolved.api_id.removeprefix(card.id)
+    shown = card.shown_as and resolved.api_id
+    return evolve(card, id=resolved.api_id, name=f"{card.name} ({extra.lstrip(':@')})", shown_as=shown)
+
+
+def shown_id(card: ModelCard) -> str:
+    """The id as front ends show it, which is the id of no other model in the catalogue."""
+    return card.shown_as or ids.display_id(card.id)
 
 
 def _preset_card(slug: str) -> ModelCard:

@@ -9,8 +9,7 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from openrouter_pipe.domain.catalog.catalog import Catalog
-from openrouter_pipe.domain.catalog.ids import display_id
+from openrouter_pipe.domain.catalog.catalog import Catalog, shown_id
 from openrouter_pipe.domain.catalog.records import MEMORY, Change, RecordPolicy, plan
 from openrouter_pipe.domain.catalog.selection import SelectionPolicy, exposed
 from openrouter_pipe.domain.catalog.service import CatalogService
@@ -181,7 +180,7 @@ async def planned(host: Host, cards: Sequence[ModelCard], ready: Ready) -> list[
 
 def host_id(prefix: str, card: ModelCard) -> str:
     """The host's id of a model of ours."""
-    return f"{prefix}.{display_id(card.id)}"
+    return f"{prefix}.{shown_id(card)}"
 
 
 def _gone(records: Mapping[str, HostModel], prefix: str, installed: str | None) -> frozenset[str]:
