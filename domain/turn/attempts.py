@@ -71,6 +71,13 @@ class Attempts:
         self._sent = 1
         self._recovered: frozenset[str] = frozenset()
 
+    @property
+    def time_left(self) -> float | None:
+        """Seconds that are left of the total timeout; None where there is none."""
+        if self._total_timeout is None:
+            return None
+        return max(0.0, self._total_timeout - (self._clock.monotonic() - self._began))
+
     def after(self, fault: ProviderFault, request: ProviderRequest) -> Step:
         """The next step after ``request`` failed with ``fault``."""
         recovery = recover(request, fault, self._recovered)
@@ -85,7 +92,8 @@ class Attempts:
         delay = self._delay(fault)
         if delay > _LONGEST_DELAY:
             return GiveUp()
-        if self._total_timeout is not None and self._clock.monotonic() - self._began + delay >= self._total_timeout:
+        left = self.time_left
+        if left is not None and delay >= left:
             return GiveUp()
         self._sent += 1
         return Repeat(delay)

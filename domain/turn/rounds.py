@@ -10,6 +10,8 @@ import functools
 from collections.abc import AsyncGenerator, Iterable
 from typing import cast
 
+import attrs
+
 from openrouter_pipe.domain import usage as usages
 from openrouter_pipe.domain.policies import StreamingPolicy
 from openrouter_pipe.domain.streaming.coalescing import Coalescer
@@ -57,6 +59,7 @@ class Round:
         self._reducer = reducer
         self._attempts = attempts
         self._connection = connection
+        self._total_timeout = connection.total_timeout
         self._streaming = streaming
         self._files = files
         self._held: list[ChatEvent] = []
@@ -103,6 +106,7 @@ class Round:
                     self.request = request
                     for line in self._reducer.say(status):
                         yield line
+            self._connection = attrs.evolve(self._connection, total_timeout=self._attempts.time_left)
 
     def _coalescer(self, stream: ProviderStream) -> Coalescer | None:
         policy = self._streaming
@@ -140,6 +144,8 @@ class Round:
             self.usage = usages.add(self.usage, finish.usage)
         if finish is not None and finish.status is not FinishStatus.FAILED:
             return None  # the answer is whole, whatever happened to the connection behind it
+        if fault is not None and fault.kind is FaultKind.TOTAL_TIMEOUT:
+            return attrs.evolve(fault, timeout=self._total_timeout)  # the last attempt had less of it
         if fault is not None:
             return fault
         if finish is not None and finish.fault is not None:

@@ -190,8 +190,11 @@ class House:
             errors=ErrorPolicy({}),
             streaming=StreamingPolicy(show_final_usage_status=False),
         )
-        self.conversation = Conversation(
-            self.provider,
+        self.conversation = self.conversation_over(self.provider)
+
+    def conversation_over(self, provider: ScriptedProvider) -> Conversation:
+        return Conversation(
+            provider,
             CatalogService(self.source, self.clock),
             self.admission,
             self.breakers,
@@ -441,6 +444,35 @@ async def test_retry_after_is_honoured_within_the_total_timeout() -> None:
     assert house.clock.sleeps == [7.0]
     house.change(connection=attrs.evolve(house.policies.connection, total_timeout=5.0))
     assert isinstance(terminal(await house.hear()), Failed)
+
+
+class SlowFirst(ScriptedProvider):
+    """Each answer takes two seconds of the house's clock to fail; ``limits`` is what time each was given."""
+
+    clock: ManualClock
+
+    async def stream(self, request: ProviderRequest, connection: Connection) -> AsyncGenerator[ProviderEvent, None]:
+        self.limits = [*getattr(self, "limits", []), connection.total_timeout]
+        self.clock.advance(2.0)
+        async with aclosing(super().stream(request, connection)) as events:
+            async for event in events:
+                yield event
+
+
+@pytest.mark.parametrize(
+    "first", [status(503), status(400, "Unsupported value: 'medium'. Supported values are: 'low', 'high'. effort")]
+)
+async def test_what_is_left_of_the_total_timeout_is_all_that_another_attempt_gets(first: ProviderFault) -> None:
+    late = ProviderFault(FaultKind.TOTAL_TIMEOUT, "no complete answer within 2 seconds", timeout=2.0)
+    house = House()
+    house.provider = slow = SlowFirst([[first], [late]])
+    house.conversation = house.conversation_over(slow)
+    slow.clock = house.clock
+    house.change(connection=attrs.evolve(house.policies.connection, total_timeout=5.0))
+    house.change(errors=ErrorPolicy({"NETWORK_TIMEOUT_TEMPLATE": "after {timeout_seconds} s"}))
+    assert terminal(await house.hear()).text.strip() == "after 5 s"
+    assert slow.limits[0] == 5.0
+    assert 0 < slow.limits[1] <= 3.0
 
 
 async def test_three_attempts_at_most() -> None:
