@@ -16,6 +16,7 @@ from attrs import frozen
 
 from openrouter_pipe.ports import templates
 from openrouter_pipe.ports.json import JsonValue
+from openrouter_pipe.ports.model_rules import ModelRulesError, parse_model_rules
 
 SettingValue: TypeAlias = "bool | int | float | str | Secret | None"
 """What a setting holds once it is read."""
@@ -74,7 +75,7 @@ class Setting:
 
     ``low`` and ``high`` bound numbers (inclusive), ``choices`` bound a choice. ``optional`` allows null. ``env`` names an
     environment variable whose value replaces ``default``. ``user_default`` is the default of the per-user setting, None
-    for "unset, the operator's value holds".
+    for "unset, the operator's value holds". ``rules`` tells that a text is a list of rules by model.
     """
 
     group: str
@@ -89,6 +90,7 @@ class Setting:
     per_user: bool = False
     user_default: str | None = None
     env: str | None = None
+    rules: bool = False
 
     @property
     def secret(self) -> bool:
@@ -161,9 +163,14 @@ class Setting:
         raise SettingError(self.name, f"must be one of {', '.join(self.choices)}, not {_shown(value)}")
 
     def _text(self, value: JsonValue | Secret) -> str:
-        if isinstance(value, str):
-            return value
-        raise SettingError(self.name, "must be text")
+        if not isinstance(value, str):
+            raise SettingError(self.name, "must be text")
+        if self.rules:
+            try:
+                parse_model_rules(value)
+            except ModelRulesError as problem:
+                raise SettingError(self.name, str(problem)) from None
+        return value
 
     def _within(self) -> str:
         if self.low is None:
@@ -202,6 +209,7 @@ def _setting(
     per_user: bool = False,
     user_default: str | None = None,
     env: str | None = None,
+    rules: bool = False,
 ) -> Mapping[str, Setting]:
     setting = Setting(
         group="",
@@ -216,6 +224,7 @@ def _setting(
         per_user=per_user,
         user_default=user_default,
         env=env,
+        rules=rules,
     )
     return {_META: setting}
 
@@ -238,6 +247,10 @@ def _float(default: float, low: float, high: float | None, description: str) -> 
 
 def _text(default: str, description: str, *, env: str | None = None) -> str:
     return attrs.field(default=default, metadata=_setting(Kind.TEXT, default, description, env=env))
+
+
+def _model_rules(description: str) -> str:
+    return attrs.field(default="", metadata=_setting(Kind.TEXT, "", description, rules=True))
 
 
 def _choice(
@@ -273,7 +286,10 @@ def _template(default: str, description: str) -> str:
 
 @frozen(kw_only=True, cache_hash=True)
 class Settings:
-    """One consistent set of settings, read at the start of a turn and never changed. Field order is display order."""
+    """One consistent set of settings, read at the start of a turn and never changed. Field order is display order.
+
+    ``set_by_user`` names the settings whose values are the user's own.
+    """
 
     # Connection
     BASE_URL: str = _text(
@@ -391,6 +407,10 @@ class Settings:
     )
     USE_MODEL_MAX_OUTPUT_TOKENS: bool = _bool(
         False, "Ask for the model's maximum output when the request sets no limit."
+    )
+    MODEL_RULES: str = _model_rules(
+        "Defaults and enforced provider routing by model: a JSON list of rules, see docs/catalogue.md; text that cannot be "
+        "read stops every request."
     )
 
     # Tools
@@ -512,6 +532,8 @@ class Settings:
     )
     MODEL_RESTRICTED_TEMPLATE: str = _template(templates.MODEL_RESTRICTED, "Shown when a model is not allowed here.")
 
+    set_by_user: frozenset[str] = frozenset()
+
 
 _GROUP_STARTS: Final = {
     "BASE_URL": "Connection",
@@ -531,6 +553,8 @@ def _collect() -> tuple[Setting, ...]:
     settings: list[Setting] = []
     group = ""
     for attribute in attrs.fields(Settings):
+        if _META not in attribute.metadata:
+            continue
         group = _GROUP_STARTS.get(attribute.name, group)
         settings.append(attrs.evolve(attribute.metadata[_META], group=group, name=attribute.name))
     return tuple(settings)
@@ -578,6 +602,7 @@ def override(settings: Settings, user_values: Mapping[str, JsonValue]) -> Settin
         SettingError: a value out of bounds.
     """
     chosen = {setting.name: getattr(settings, setting.name) for setting in SETTINGS}
+    own = set(settings.set_by_user)
     for setting in SETTINGS:
         given = user_values.get(setting.name)
         if not setting.per_user or given is None:
@@ -585,9 +610,10 @@ def override(settings: Settings, user_values: Mapping[str, JsonValue]) -> Settin
         if isinstance(given, str) and given.strip().lower() in {"", INHERIT}:
             continue
         chosen[setting.name] = setting.parse(given)
-    return _build(chosen)
+        own.add(setting.name)
+    return _build(chosen, frozenset(own))
 
 
-def _build(chosen: Mapping[str, SettingValue]) -> Settings:
+def _build(chosen: Mapping[str, SettingValue], set_by_user: frozenset[str] = frozenset()) -> Settings:
     make: Callable[..., Settings] = Settings  # type: ignore[explicit-any]  # the values were typed by Setting.parse
-    return make(**chosen)
+    return make(**chosen, set_by_user=set_by_user)

@@ -29,7 +29,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
     assert settings.TOOL_SHUTDOWN_TIMEOUT_SECONDS == 10.0
     assert settings.REASONING_EFFORT == "medium"
     assert settings.PERSIST_REASONING_TOKENS == "conversation"
-    assert len(SETTINGS) == 119
+    assert len(SETTINGS) == 120
 
 
 def test_per_user_settings_are_the_documented_ones() -> None:
