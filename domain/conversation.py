@@ -169,6 +169,8 @@ class Conversation:
         """The models that these settings expose; never raises, empty when no catalogue is to be had."""
         try:
             policies = self._services.policies(settings)
+            # A raised limit lets waiting turns run before the next turn comes: the host lists models when valves change.
+            self._services.admission.apply(policies.admission)
             catalog = await self._services.catalog.current(policies.connection, policies.catalog_refresh_seconds)
             cards = exposed(catalog, policies.selection)
         except CatalogUnavailableError:

@@ -388,6 +388,20 @@ async def test_a_full_waiting_room_refuses_at_once() -> None:
     assert house.idle
 
 
+async def test_a_raised_limit_is_heard_of_with_the_list_of_models_too() -> None:
+    house = House().change(admission=AdmissionPolicy(1))
+    await house.admission.enter("u0", AdmissionPolicy(1))
+    waiting = asyncio.ensure_future(house.hear())
+    while not house.admission.waiting:
+        await asyncio.sleep(0)
+    house.change(admission=AdmissionPolicy(2))
+    await house.conversation.models(Settings(API_KEY=Secret(KEY)))
+    async with asyncio.timeout(5):
+        assert isinstance(terminal(await waiting), Completed)
+    house.admission.leave()
+    assert house.idle
+
+
 async def test_the_unexpected_ends_as_an_internal_error_with_the_id_of_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
