@@ -20,9 +20,12 @@ from openrouter_pipe.domain.media.policy import NotSentError, megabytes
 
 _HEADER_CHARS: Final = 1024
 _WINDOW: Final = 256 * 1024  # characters looked at in one go; a multiple of four
+_ESCAPED: Final = 24 * 1024  # characters with escapes, each of which costs an object while it is read
 _MALFORMED: Final = "its data URL is malformed"
 _NOT_BASE64: Final = "its content is not valid base64"
-_URL_SAFE: Final = str.maketrans("-_", "+/", " \t\r\n\f\v")
+_BLANK: Final = " \t\r\n\f\v"
+_URL_SAFE: Final = str.maketrans("-_", "+/", _BLANK)
+_PADDING: Final = "=" + _BLANK
 
 
 @frozen
@@ -70,10 +73,10 @@ def parse(url: str, limit: int) -> InlineText:
     if len(url) - comma - 1 > limit * 3:  # a byte is one to three characters here; the exact size follows
         raise _too_large(limit)
     try:
-        data = unquote_to_bytes(url[comma + 1 :])
+        text = _from_escapes(url, comma + 1)
     except UnicodeEncodeError:  # half a character
         raise NotSentError(_MALFORMED) from None
-    return bounded(InlineText(base64.b64encode(data).decode("ascii"), 0, mime or "text/plain"), limit)
+    return bounded(InlineText(text, 0, mime or "text/plain"), limit)
 
 
 def bounded(inline: InlineText, limit: int) -> InlineText:
@@ -94,10 +97,8 @@ def check(inline: InlineText) -> Checked:
         return _checked(inline)
     except binascii.Error:
         pass
-    body = inline.text[inline.start :].translate(_URL_SAFE).rstrip("=")
-    mended = InlineText(body + "=" * (-len(body) % 4), 0, inline.mime)
     try:
-        return _checked(mended)
+        return _checked(_mended(inline))
     except (binascii.Error, ValueError):
         raise NotSentError(_NOT_BASE64) from None
 
@@ -108,6 +109,38 @@ def decode(checked: Checked) -> bytes:
     for piece in checked.inline.pieces():
         buffer.write(binascii.a2b_base64(piece))
     return buffer.getvalue()
+
+
+def _from_escapes(text: str, start: int) -> str:
+    """The base64 of what percent signs encode from ``start`` on, a piece at a time."""
+    result, rest, at = "", b"", start
+    while at < len(text):
+        end = at + _ESCAPED
+        escape = text.rfind("%", end - 2, end) if end < len(text) else -1
+        end = escape if escape >= 0 else end  # an escape stays in one piece
+        data = rest + unquote_to_bytes(text[at:end])
+        whole = len(data) - len(data) % 3
+        rest = data[whole:]
+        result += base64.b64encode(data[:whole]).decode("ascii")
+        at = end
+    result += base64.b64encode(rest).decode("ascii")
+    return result
+
+
+def _mended(inline: InlineText) -> InlineText:
+    """The same in the usual alphabet, without white space, padded; a piece at a time."""
+    end = len(inline.text)
+    while end > inline.start:
+        window = max(inline.start, end - _WINDOW)
+        kept = len(inline.text[window:end].rstrip(_PADDING))
+        end = window + kept
+        if kept:
+            break
+    text = ""
+    for at in range(inline.start, end, _WINDOW):
+        text += inline.text[at : min(at + _WINDOW, end)].translate(_URL_SAFE)
+    text += "=" * (-len(text) % 4)
+    return InlineText(text, 0, inline.mime)
 
 
 def _too_large(limit: int) -> NotSentError:

@@ -13,6 +13,7 @@ import logging
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator
 from contextlib import aclosing
+from functools import partial
 from typing import Final, TypeVar
 
 import attrs
@@ -31,7 +32,7 @@ _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 _THREAD_CHARS: Final = 64 * 1024
-_STEP: Final = 3 * 256 * 1024  # bytes turned into base64 in one go: well below a millisecond
+_STEP: Final = 3 * 128 * 1024  # bytes hashed and turned into base64 in one go: about a millisecond
 
 
 @frozen
@@ -132,7 +133,7 @@ class Loader:
         if stored is not None:
             del content  # read again from the host, in pieces, rather than held beside its base64
             return await self._host_file(part, stored)
-        claimed, pieces = content.content_type, deque(_cut(content.data))
+        claimed, pieces = content.content_type, await _beside(len(content.data), partial(_pieces, content.data))
         del content  # from here on each piece goes as soon as it has been encoded
         return await self._encode(part, _taken(pieces), claimed, name)
 
@@ -162,15 +163,14 @@ class Loader:
             size += len(chunk)
             if size > limit:
                 raise NotSentError(f"it is larger than {megabytes(limit)}")
-            digest.update(chunk)
-            joined = rest + chunk
-            whole = len(joined) - len(joined) % 3
-            rest = joined[whole:]
-            view = memoryview(joined)
-            for at in range(0, whole, _STEP):
+            for piece in _cut(chunk):
+                digest.update(piece)
+                joined = rest + piece
+                whole = len(joined) - len(joined) % 3
+                rest = joined[whole:]
                 # CPython grows a string in place that only one local variable holds; a list would be held beside the result.
-                text += binascii.b2a_base64(view[at : min(at + _STEP, whole)], newline=False).decode("ascii")
-            await asyncio.sleep(0)
+                text += binascii.b2a_base64(memoryview(joined)[:whole], newline=False).decode("ascii")
+                await asyncio.sleep(0)
         if verdict is None:
             raise NotSentError("it is empty")
         text += binascii.b2a_base64(rest, newline=False).decode("ascii")
@@ -210,6 +210,10 @@ async def _beside(size: int, work: Callable[[], _T]) -> _T:
 
 def _cut(data: bytes) -> Iterator[bytes]:
     return (data[at : at + _STEP] for at in range(0, len(data), _STEP))
+
+
+def _pieces(data: bytes) -> deque[bytes]:
+    return deque(_cut(data))
 
 
 async def _whole_head(chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 import attrs
 from attrs import frozen
 
-from openrouter_pipe.domain.media import judging
+from openrouter_pipe.domain.media import equals, judging
 from openrouter_pipe.domain.media.loading import Loaded, Loader
 from openrouter_pipe.domain.media.policy import MediaPolicy, NotSentError
 from openrouter_pipe.ports.files import FileAccessError, FileStore, RemoteFetcher
@@ -61,13 +61,20 @@ async def resolve(
 ) -> Resolved:
     """Make the attachments of ``items`` ready; with ``keep`` the host stores those of the present message."""
     present = max((at for at, item in enumerate(items) if _is_user(item)), default=len(items))
-    fresh = dict.fromkeys(part for item in items[present:] for part in _attachments(item))
-    wanted = dict.fromkeys(part for item in items for part in _attachments(item))
+    wanted = [(part, at >= present) for at, item in enumerate(items) for part in _attachments(item)]
     if not wanted:
         return Resolved(tuple(items))
+    groups = await equals.grouped([part for part, _ in wanted])
+    firsts: dict[int, _Attachment] = {}
+    fresh: set[int] = set()
+    for (part, is_present), group in zip(wanted, groups, strict=True):
+        firsts.setdefault(group, part)
+        if is_present:
+            fresh.add(group)
     work = _Work(Loader(store, fetcher, inputs, policy), policy)
-    outcomes = await work.all({part: keep and part in fresh for part in wanted})
-    pool = _Pool(outcomes, policy.max_images - sum(isinstance(part, ImagePart) for part in wanted))
+    loaded = await work.all({group: (part, keep and group in fresh) for group, part in firsts.items()})
+    outcomes = {id(part): loaded[group] for (part, _), group in zip(wanted, groups, strict=True)}
+    pool = _Pool(outcomes, policy.max_images - sum(isinstance(part, ImagePart) for part in firsts.values()))
     ready = [_replaced(item, pool, at >= present) for at, item in enumerate(items)]
     return Resolved(tuple(ready), tuple(dict.fromkeys(pool.warnings)))
 
@@ -89,10 +96,10 @@ class _Work:
         self._places = asyncio.Semaphore(policy.parallel)
         self._deadline = asyncio.get_running_loop().time() + policy.deadline
 
-    async def all(self, parts: dict[_Attachment, bool]) -> dict[_Attachment, _Outcome]:
+    async def all(self, parts: dict[int, tuple[_Attachment, bool]]) -> dict[int, _Outcome]:
         async with asyncio.TaskGroup() as group:
-            tasks = {part: group.create_task(self._one(part, keep)) for part, keep in parts.items()}
-        return {part: task.result() for part, task in tasks.items()}
+            tasks = {key: group.create_task(self._one(part, keep)) for key, (part, keep) in parts.items()}
+        return {key: task.result() for key, task in tasks.items()}
 
     async def _one(self, part: _Attachment, keep: bool) -> _Outcome:
         try:
@@ -105,16 +112,16 @@ class _Work:
 
 
 class _Pool:
-    """The outcomes while they are put in their places."""
+    """The outcomes, by the identity of what they are of, while they are put in their places."""
 
-    def __init__(self, outcomes: dict[_Attachment, _Outcome], images_left: int) -> None:
+    def __init__(self, outcomes: dict[int, _Outcome], images_left: int) -> None:
         self.warnings: list[str] = []
         self._outcomes = outcomes
         self._images_left = images_left
 
     def place(self, part: _Attachment, seen: set[str], *, present: bool) -> Part | None:
         """What stands for ``part``; None leaves it out. ``seen`` are the contents of the same message."""
-        outcome = self._outcomes[part]
+        outcome = self._outcomes[id(part)]
         if isinstance(outcome, Loaded) and self._fits(part, outcome.part):
             # A host names the files of a turn beside the message that may show them already.
             if isinstance(part, FilePart) and part.host_id and outcome.digest in seen:

@@ -2,7 +2,10 @@
 
 import base64
 import contextlib
+import re
 import time
+import tracemalloc
+from urllib.parse import unquote_to_bytes
 
 import pytest
 from hypothesis import given
@@ -29,6 +32,8 @@ def content(url: str) -> bytes:
         ("data:image/png;base64,AAAA=", b"\0\0\0"),
         ("data:text/plain,hello%20there", b"hello there"),
         ("data:,x", b"x"),
+        ("data:image/png;base64,aGVs bG8 = \t=\n", b"hello"),
+        ("data:,%4%41%%41%", b"%4A%A%"),
     ],
 )
 def test_content_is_read(url: str, expected: bytes) -> None:
@@ -105,3 +110,44 @@ def test_whatever_was_encoded_is_read_back(data: bytes) -> None:
 def test_half_a_character_is_malformed(body: str) -> None:
     with pytest.raises(NotSentError, match="malformed"):
         parse(f"data:text/plain,{body}", 1000)
+
+
+@pytest.mark.parametrize("before", range(4))
+@pytest.mark.parametrize("unit", ["%41", "%4", "%", "a%4", "%%41", "\u00e4%c3", "x"])
+def test_escapes_are_read_alike_wherever_they_stand(unit: str, before: int) -> None:
+    """Long bodies are read in pieces; no border between two of them shows."""
+    body = "x" * before + unit * 90_000
+    assert content("data:," + body) == unquote_to_bytes(body)
+
+
+@pytest.mark.parametrize("shape", ["{}", " {}", "{}\n", "{} = =", "-{}", "{}" + " " * 300_000])
+@pytest.mark.parametrize("cut", range(4))
+def test_odd_bodies_are_mended_alike_however_long(shape: str, cut: int) -> None:
+    body = base64.b64encode(bytes(range(256)) * 1200).decode().rstrip("=")
+    body = shape.format(body[: len(body) - cut])
+    plain = re.sub(r"[ \n]", "", body).replace("-", "+").rstrip("=")
+    url = "data:image/png;base64," + body
+    if len(plain) % 4 == 1:
+        with pytest.raises(NotSentError, match="not valid base64"):
+            content(url)
+        return
+    assert content(url) == base64.b64decode(plain + "=" * (-len(plain) % 4))
+
+
+@pytest.mark.parametrize(
+    ("url", "most"),
+    [
+        ("data:application/pdf;base64," + "QUJD" * 3_000_000 + " ", 1.6),
+        ("data:application/pdf;base64," + "QUJD" * 3_000_000 + "QQ", 1.6),
+        ("data:application/pdf," + "%41" * 3_000_000, 2.2),
+    ],
+    ids=["white space", "no padding", "escapes"],
+)
+def test_odd_bodies_cost_little_more_than_what_they_hold(url: str, most: float) -> None:
+    tracemalloc.start()
+    try:
+        checked = check(parse(url, LIMIT))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < checked.size * most, f"{peak / checked.size:.2f} times its size"
