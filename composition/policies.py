@@ -20,11 +20,13 @@ from openrouter_pipe.domain.media.policy import MediaPolicy
 from openrouter_pipe.domain.policies import StreamingPolicy, TurnPolicies
 from openrouter_pipe.domain.redaction import Redactor
 from openrouter_pipe.domain.shaping.policy import ShapingPolicy
+from openrouter_pipe.domain.shaping.rules import ModelRules
 from openrouter_pipe.domain.tools.policy import ToolPolicy
 from openrouter_pipe.ports.artifacts import StorePolicy
 from openrouter_pipe.ports.files import FetchPolicy
+from openrouter_pipe.ports.model_rules import ModelRulesError, parse_model_rules
 from openrouter_pipe.ports.provider import Connection, Endpoint
-from openrouter_pipe.ports.settings import SETTINGS, Kind, Secret, Settings
+from openrouter_pipe.ports.settings import SETTINGS, Kind, Secret, SettingError, Settings
 
 _log: Final = logging.getLogger(__name__)
 
@@ -213,7 +215,16 @@ def shaping_policy(settings: Settings) -> ShapingPolicy:
         send_chat_id=settings.SEND_CHAT_ID,
         send_message_id=settings.SEND_MESSAGE_ID,
         web_search_max_results=settings.WEB_SEARCH_MAX_RESULTS,
+        rules=model_rules(settings),
     )
+
+
+def model_rules(settings: Settings) -> ModelRules:
+    """The rules by model; raises `SettingError` for text that cannot be read, so that nothing leaves without them."""
+    try:
+        return ModelRules(parse_model_rules(settings.MODEL_RULES))
+    except ModelRulesError as problem:
+        raise SettingError("MODEL_RULES", str(problem)) from None
 
 
 def tool_policy(settings: Settings) -> ToolPolicy:

@@ -18,7 +18,7 @@ from openrouter_pipe.domain.catalog.selection import exposed
 from openrouter_pipe.domain.catalog.service import CatalogService, CatalogUnavailableError
 from openrouter_pipe.domain.errors.classify import counts_as_failure
 from openrouter_pipe.domain.errors.reports import ErrorReport
-from openrouter_pipe.domain.errors.situations import busy, internal
+from openrouter_pipe.domain.errors.situations import busy, internal, not_configured
 from openrouter_pipe.domain.policies import TurnPolicies
 from openrouter_pipe.domain.tools.orchestration import ToolOrchestrator
 from openrouter_pipe.domain.turn import preparation
@@ -32,7 +32,7 @@ from openrouter_pipe.ports.files import RemoteFetcher
 from openrouter_pipe.ports.items import ItemCodec
 from openrouter_pipe.ports.provider import ResponsesProvider
 from openrouter_pipe.ports.runtime import Clock, Ids, Randomness
-from openrouter_pipe.ports.settings import Settings
+from openrouter_pipe.ports.settings import SettingError, Settings
 from openrouter_pipe.ports.telemetry import CostSink, Metrics
 
 _log = logging.getLogger(__name__)
@@ -156,6 +156,9 @@ class Conversation:
                     return failures.failed(report, fault)
                 case BusyError():
                     return failures.failed(busy(), None)
+                case SettingError():
+                    _log.error("a setting cannot be read, and nothing is sent: %s", error)
+                    return failures.failed(not_configured(str(error)), None)
                 case _:
                     return failures.crashed(error, partial=seen, usage=usage)
         except Exception as second:  # noqa: BLE001 - the edge of the edge: the clock or the ids do not work either

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from fnmatch import fnmatchcase
 from typing import Final
 
 from attrs import frozen
 
-from openrouter_pipe.domain.catalog import ids
+from openrouter_pipe.domain.catalog import globs, ids
 from openrouter_pipe.domain.catalog.refusals import fault_text
 from openrouter_pipe.ports.provider import Endpoint, FaultKind, ProviderFault
 
@@ -24,8 +23,13 @@ class EndpointPolicy:
     fallback: bool = True
 
 
-def choose_endpoint(model_id: str, policy: EndpointPolicy) -> Endpoint:
-    """The endpoint for a model id as it is sent; globs match it with and without variant and preset."""
+def choose_endpoint(model_id: str, policy: EndpointPolicy, ruled: Endpoint | None = None) -> Endpoint:
+    """The endpoint for a model id as it is sent; globs match it with and without variant and preset.
+
+    ``ruled`` is what the operator's rules by model say: of all settings the most particular one.
+    """
+    if ruled is not None:
+        return ruled
     if _matches(model_id, policy.force_responses):
         return Endpoint.RESPONSES
     if _matches(model_id, policy.force_chat):
@@ -66,14 +70,6 @@ _OTHER_WAY_ROUND: Final = re.compile(
 )
 
 
-def _matches(model_id: str, globs: str) -> bool:
-    full = ids.lookup_key(model_id)
-    base = ids.parse(full).base
-    names = {full, base}
-    while True:
-        base, variant = ids.split_variant(base)
-        names.add(base)
-        if not variant:
-            break
-    patterns = (ids.lookup_key(glob) for glob in globs.split(",") if glob.strip())
-    return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
+def _matches(model_id: str, setting: str) -> bool:
+    patterns = [ids.lookup_key(glob) for glob in setting.split(",") if glob.strip()]
+    return bool(patterns) and globs.matches(globs.spellings(model_id), patterns)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from openrouter_pipe.ports import model_rules
 from openrouter_pipe.ports.provider import Endpoint
 
 SHARED: Final = frozenset(
@@ -137,7 +138,7 @@ HOSTED_TOOLS: Final = {
 }
 """Types of tools that are no functions, per endpoint; any other type costs the whole request."""
 
-EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+EFFORTS: Final = model_rules.EFFORTS
 """Reasoning efforts in ascending order."""
 
 VERBOSITIES: Final = ("low", "medium", "high", "xhigh", "max")

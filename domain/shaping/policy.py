@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import field, frozen
+
+from openrouter_pipe.domain.shaping.rules import ModelRules
 
 
 @frozen
 class ShapingPolicy:
-    """Values are those of the settings of the same name; budgets in tokens, ``anthropic_prompt_cache_ttl`` 5m or 1h."""
+    """Values are those of the settings of the same name; budgets in tokens, ``anthropic_prompt_cache_ttl`` 5m or 1h.
+    ``rules`` are those of MODEL_RULES."""
 
     enable_reasoning: bool = True
     reasoning_effort: str = "medium"
@@ -25,3 +28,4 @@ class ShapingPolicy:
     send_chat_id: bool = False
     send_message_id: bool = False
     web_search_max_results: int | None = 3
+    rules: ModelRules = field(factory=ModelRules)

@@ -12,19 +12,10 @@ from typing import Final
 from openrouter_pipe.domain.shaping import values
 from openrouter_pipe.domain.shaping.values import Reader, UnusableError, Warn
 from openrouter_pipe.ports.json import JsonObject, JsonValue
+from openrouter_pipe.ports.preferences import PARTITIONS, PERCENTILES, PRICES, QUANTIZATIONS, SORTS, STRICTEST
 
-_SORTS: Final = ("price", "throughput", "latency", "exacto")
-_QUANTIZATIONS: Final = frozenset(
-    {"int4", "int8", "fp4", "mxfp4", "nvfp4", "fp6", "fp8", "mxfp8", "fp16", "bf16", "fp32", "unknown"}
-)
-_PERCENTILES: Final = ("p50", "p75", "p90", "p99")
-_PRICES: Final = ("audio", "completion", "image", "prompt", "request")
-_STRICTEST: Final[Mapping[str, JsonValue]] = {
-    "data_collection": "deny",
-    "zdr": True,
-    "enforce_distillable_text": True,
-    "allow_fallbacks": False,
-}
+# Whether providers that lack a parameter are left out is no matter of privacy: a mistake there is left out itself.
+_STRICTEST: Final = {name: value for name, value in STRICTEST.items() if name != "require_parameters"}
 
 
 def read_preferences(given: JsonObject, warn: Warn) -> dict[str, JsonValue]:
@@ -51,19 +42,19 @@ def read_preferences(given: JsonObject, warn: Warn) -> dict[str, JsonValue]:
 
 def _sort(value: JsonValue) -> JsonValue:
     if not isinstance(value, Mapping):
-        return values.choice(*_SORTS)(value)
+        return values.choice(*SORTS)(value)
     sort: dict[str, JsonValue] = {}
     if not values.is_unset(by := value.get("by")):
-        sort["by"] = values.choice(*_SORTS)(by)
+        sort["by"] = values.choice(*SORTS)(by)
     if not values.is_unset(partition := value.get("partition")):
-        sort["partition"] = values.choice("model", "none")(partition)
+        sort["partition"] = values.choice(*PARTITIONS)(partition)
     return sort
 
 
 def _quantizations(value: JsonValue) -> JsonValue:
     names = tuple(name.lower() for name in values.words(value))
-    if not _QUANTIZATIONS.issuperset(names):
-        raise UnusableError(f"a list of {', '.join(sorted(_QUANTIZATIONS))}")
+    if not QUANTIZATIONS.issuperset(names):
+        raise UnusableError(f"a list of {', '.join(sorted(QUANTIZATIONS))}")
     return names
 
 
@@ -71,13 +62,13 @@ def _percentiles(value: JsonValue) -> JsonValue:
     """A number (meaning p50) or numbers per percentile."""
     if not isinstance(value, Mapping):
         return values.number(value)
-    return {name: values.number(value[name]) for name in _PERCENTILES if not values.is_unset(value.get(name))}
+    return {name: values.number(value[name]) for name in PERCENTILES if not values.is_unset(value.get(name))}
 
 
 def _max_price(value: JsonValue) -> JsonValue:
     """Prices in USD; the schema wants them as text."""
     limits = values.json_object(value)
-    return {name: str(values.number(limits[name])) for name in _PRICES if not values.is_unset(limits.get(name))}
+    return {name: str(values.number(limits[name])) for name in PRICES if not values.is_unset(limits.get(name))}
 
 
 _READERS: Final[Mapping[str, Reader]] = {

@@ -1,4 +1,4 @@
-"""Refusals that a small change of the request cures, each tried once: effort, thinking, prompt caching.
+"""Refusals that a small change of the request cures, each tried once: replayed reasoning, effort, thinking, prompt caching.
 
 The caller sends the new request only while nothing has been shown, and remembers the names it has tried.
 """
@@ -12,6 +12,7 @@ from typing import Final
 from attrs import evolve, frozen
 
 from openrouter_pipe.domain.catalog.refusals import fault_text
+from openrouter_pipe.domain.history.families import without_proofs
 from openrouter_pipe.domain.shaping.documented import EFFORTS
 from openrouter_pipe.domain.shaping.reasoning import nearest_effort
 from openrouter_pipe.ports.items import InputItem, MessageItem, TextPart
@@ -65,6 +66,17 @@ def _thinking(request: ProviderRequest, text: str) -> Recovery | None:
     if request.reasoning is None or not any(pattern.search(text) for pattern in _THINKING_REFUSED):
         return None
     return Recovery("thinking", evolve(request, reasoning=None), "Reasoning was refused; trying again without it")
+
+
+def _proofs(request: ProviderRequest, text: str) -> Recovery | None:
+    """Without replayed reasoning that the provider cannot read: another model's, another endpoint's, or out of date."""
+    if not any(pattern.search(text) for pattern in _PROOF_REFUSED):
+        return None
+    kept = without_proofs(request.input)
+    if len(kept) == len(request.input):
+        return None
+    changed = evolve(request, input=kept)
+    return Recovery("proofs", changed, "Earlier reasoning was refused; trying again without it")
 
 
 def _cache_control(request: ProviderRequest, text: str) -> Recovery | None:
@@ -134,8 +146,22 @@ _THINKING_REFUSED: Final = tuple(
         r"expected\W+(?:thinking|redacted_thinking)\W",
     )
 )
+_PROOF_REFUSED: Final = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"invalid_encrypted_content",
+        r"encrypted[_ -]?(?:reasoning|content)\b[^\n]{0,400}(?:invalid|could not be|couldn't be|cannot be|can't be|failed)",
+        r"(?:invalid|could not|couldn't|cannot|can't|unable to|failed to)[^.\n]{0,60}encrypted[_ -]?(?:reasoning|content)",
+        r"(?:invalid|corrupt(?:ed)?|malformed)\W{1,3}(?:thought[ _-]?)?signature\b",
+        r"(?:thought|thinking)[ _-]?signature\b[^.\n]{0,40}(?:is not valid|is invalid|is corrupt|could not be|cannot be)",
+        r"invalid\W{1,3}data\W{1,3}in\W{1,3}redacted_thinking",
+        r"(?:thinking|redacted_thinking)\W{1,3}blocks?\b[^\n]{0,80}cannot be modified",
+        r"\brs_\w+\W{1,3}not found",
+    )
+)
 _NAMES_CACHING: Final = re.compile(r"cache[_-]control|prompt_cache_breakpoint|cache[ _-]?breakpoint", re.IGNORECASE)
 _CURES: Final[tuple[tuple[str, Callable[[ProviderRequest, str], Recovery | None]], ...]] = (
+    ("proofs", _proofs),
     ("cache_control", _cache_control),
     ("effort", _effort),
     ("thinking", _thinking),

@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from attrs import evolve, frozen
 
 from openrouter_pipe.domain.catalog.catalog import ResolvedModel
-from openrouter_pipe.domain.shaping import caching, plugins, trimming, values, web_search
+from openrouter_pipe.domain.shaping import caching, plugins, rules, trimming, values, web_search
 from openrouter_pipe.domain.shaping import tools as own_tools
+from openrouter_pipe.domain.shaping.enforcement import enforced
 from openrouter_pipe.domain.shaping.identifiers import choose_identifiers
 from openrouter_pipe.domain.shaping.limits import choose_max_output_tokens
 from openrouter_pipe.domain.shaping.model_fallback import ModelResolver, choose_fallbacks
 from openrouter_pipe.domain.shaping.parameters import forwarded
 from openrouter_pipe.domain.shaping.policy import ShapingPolicy
 from openrouter_pipe.domain.shaping.reasoning import choose_reasoning, read_wish
+from openrouter_pipe.domain.shaping.rules import Defaults, FindCard
 from openrouter_pipe.domain.shaping.structured_output import read_output_format, read_verbosity
 from openrouter_pipe.domain.shaping.values import UnusableError, Warn
 from openrouter_pipe.ports.catalog import ModelCard
 from openrouter_pipe.ports.chat import ChatRequest
 from openrouter_pipe.ports.items import InputItem
-from openrouter_pipe.ports.json import JsonValue
-from openrouter_pipe.ports.provider import Endpoint, FunctionTool, ProviderRequest, ProviderTool, Reasoning
+from openrouter_pipe.ports.json import JsonObject, JsonValue
+from openrouter_pipe.ports.preferences import Enforcement
+from openrouter_pipe.ports.provider import (
+    Endpoint,
+    FunctionTool,
+    HostedTool,
+    ProviderRequest,
+    ProviderTool,
+    Reasoning,
+)
 
 _PRESET: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
@@ -44,22 +55,31 @@ def shape(
     policy: ShapingPolicy,
     *,
     resolve: ModelResolver | None = None,
+    find: FindCard | None = None,
 ) -> Shaped:
     """The request for one round.
 
     ``tools`` are the host's functions. ``resolve`` turns a fallback's name into an id that may be used; without it names
-    are taken as they stand. Never raises for what a caller sent.
+    are taken as they stand. ``find`` knows the catalogue; without it nothing is in there.
+
+    Raises:
+        RulesConflictError: what the operator enforces and what the caller asks for leave no provider that could answer.
     """
     notes: list[str] = []
     warn = notes.append
     card, given = model.card, request.parameters
+    ruled = policy.rules.defaults(model)
+    policy = _with_effort(policy, ruled, request)
     sent = forwarded(given, endpoint, warn)
-    limit = choose_max_output_tokens(given, card, policy, warn)
+    limit = choose_max_output_tokens(given, card, policy, warn, ruled.max_output_tokens)
     wish, is_task = read_wish(given, endpoint, warn), request.task is not None
     reasoning = choose_reasoning(wish, card, policy, task=is_task, max_output_tokens=limit)
     search = _equipment(request, model, tools, endpoint, policy, reasoning, warn)
     if not is_task:
         sent.update(_modalities(card, sent))
+    fallbacks = choose_fallbacks(given, frozenset({search.api_id, model.api_id, card.id}), resolve, warn)
+    limits = policy.rules.enforcement(model, search.api_id, fallbacks, search.plugins, find or _unknown)
+    _route(sent, ruled.provider, limits, warn)
     use = own_tools.choose_tool_use(given, search.tools, endpoint, warn)
     identifiers = choose_identifiers(request.identity, policy)
     return Shaped(
@@ -68,7 +88,7 @@ def shape(
             model=search.api_id,
             input=items,
             stream=request.stream and not is_task,
-            fallback_models=choose_fallbacks(given, frozenset({search.api_id, model.api_id, card.id}), resolve, warn),
+            fallback_models=fallbacks,
             instructions=_instructions(given.get("instructions"), warn),
             tools=use.tools,
             tool_choice=use.choice,
@@ -110,7 +130,46 @@ def _equipment(
         )
         if request.web_search and not forbidden:
             chosen = web_search.with_search(chosen, model, reasoning, policy, warn)
-    return web_search.without_search(chosen) if forbidden else chosen
+    chosen = web_search.without_search(chosen) if forbidden else chosen
+    return _within_reach(chosen, warn) if policy.rules.enforce else chosen
+
+
+def _within_reach(chosen: web_search.Search, warn: Warn) -> web_search.Search:
+    """Without the tools and plugins that ask other models, where nothing says that what is enforced holds."""
+    tools = tuple(
+        tool for tool in chosen.tools if not (isinstance(tool, HostedTool) and rules.asks_other_models(tool.payload))
+    )
+    plugins_ = tuple(one for one in chosen.plugins if one.get("id") not in rules.ASKING_PLUGINS)
+    if (tools, plugins_) == (chosen.tools, chosen.plugins):
+        return chosen
+    warn(
+        "Tools and plugins that ask another model were left out: the routing enforced here cannot reach it (MODEL_RULES)"
+    )
+    return evolve(chosen, tools=tools, plugins=plugins_)
+
+
+def _with_effort(policy: ShapingPolicy, ruled: Defaults, request: ChatRequest) -> ShapingPolicy:
+    """The rules' effort in place of the operator's general one, and of the level derived from it; never of a user's own."""
+    if ruled.effort is None or request.task is not None or "REASONING_EFFORT" in request.settings.set_by_user:
+        return policy
+    return evolve(policy, reasoning_effort=ruled.effort, gemini_thinking_level="auto")
+
+
+def _route(sent: dict[str, JsonValue], defaults: JsonObject, limits: Enforcement, warn: Warn) -> None:
+    """The preferences about providers: the caller's, else the rules', both within what is enforced."""
+    given = sent.get("provider")
+    own: JsonObject = given if isinstance(given, Mapping) else {}
+    wanted = {**defaults, **own}
+    routed = enforced(wanted, limits, frozenset(own))
+    for name in own:
+        if routed.get(name) != own[name]:
+            warn(f"Parameter provider.{name}: it was changed to what is enforced here (MODEL_RULES)")
+    if routed:
+        sent["provider"] = routed
+
+
+def _unknown(_: str) -> ModelCard | None:
+    return None
 
 
 def _all_tools(

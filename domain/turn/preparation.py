@@ -29,12 +29,15 @@ from openrouter_pipe.domain.history.families import without_foreign_reasoning
 from openrouter_pipe.domain.media.resolve import needs_chat_completions
 from openrouter_pipe.domain.media.resolve import resolve as resolve_media
 from openrouter_pipe.domain.policies import TurnPolicies
+from openrouter_pipe.domain.shaping.enforcement import RulesConflictError
 from openrouter_pipe.domain.shaping.model_fallback import ModelResolver
+from openrouter_pipe.domain.shaping.rules import FindCard
 from openrouter_pipe.domain.shaping.shape import shape
 from openrouter_pipe.domain.tools.schemas import Offer, offer
 from openrouter_pipe.domain.turn.failures import TurnRefusedError
 from openrouter_pipe.domain.turn.memory import Memory
 from openrouter_pipe.domain.turn.services import Services
+from openrouter_pipe.ports.catalog import ModelCard
 from openrouter_pipe.ports.chat import ChatRequest
 from openrouter_pipe.ports.items import InputItem
 from openrouter_pipe.ports.provider import Endpoint, ProviderFault, ProviderRequest
@@ -47,7 +50,7 @@ _NOTHING_SAID = "messages: nothing in them can be sent to the model; write some 
 
 @frozen
 class Prepared:
-    """What the rounds of a turn start from. ``warnings`` are for the user; ``allowed`` names fallback models."""
+    """What the rounds of a turn start from. ``warnings`` are for the user; ``allowed`` and ``find`` know fallback models."""
 
     model: ResolvedModel
     request: ProviderRequest
@@ -55,6 +58,7 @@ class Prepared:
     items: tuple[InputItem, ...]
     warnings: tuple[str, ...]
     allowed: ModelResolver
+    find: FindCard
 
 
 def check(request: ChatRequest, policies: TurnPolicies) -> None:
@@ -124,12 +128,12 @@ async def prepare(
     offered = Offer()
     if request.toolbox is not None and request.task is None and model.card.capabilities.tools:
         offered = offer(request.toolbox.specs(), policies.tools.strict)
-    endpoint = choose_endpoint(model.api_id, policies.endpoint)
+    endpoint = choose_endpoint(model.api_id, policies.endpoint, policies.shaping.rules.defaults(model).endpoint)
     if needs_chat_completions(items):
         endpoint = Endpoint.CHAT_COMPLETIONS
-    allowed = partial(_allowed_id, catalog, request, policies)
-    first = _shape(request, model, items, offered, endpoint, policies, allowed)
-    return Prepared(model, first, offered, items, past.warnings, allowed)
+    allowed, find = partial(_allowed_id, catalog, request, policies), partial(_card_of, catalog)
+    first = _shape(request, model, items, offered, endpoint, policies, allowed, find)
+    return Prepared(model, first, offered, items, past.warnings, allowed, find)
 
 
 def fallback_for(
@@ -156,7 +160,8 @@ def _for_chat(
         return None
     _log.info("the responses endpoint does not serve %s; using chat completions", prepared.model.api_id)
     chat = Endpoint.CHAT_COMPLETIONS
-    shaped = _shape(request, prepared.model, prepared.items, prepared.offer, chat, policies, prepared.allowed)
+    allowed, find = prepared.allowed, prepared.find
+    shaped = _shape(request, prepared.model, prepared.items, prepared.offer, chat, policies, allowed, find)
     shaped = attrs.evolve(shaped, input=(*shaped.input, *more))
     return shaped if sent.tools else attrs.evolve(shaped, tools=(), tool_choice=None)
 
@@ -169,11 +174,23 @@ def _shape(
     endpoint: Endpoint,
     policies: TurnPolicies,
     allowed: ModelResolver,
+    find: FindCard,
 ) -> ProviderRequest:
-    shaped = shape(request, model, items, offered.functions, endpoint, policies.shaping, resolve=allowed)
+    try:
+        shaped = shape(request, model, items, offered.functions, endpoint, policies.shaping, resolve=allowed, find=find)
+    except RulesConflictError as conflict:
+        subject = ErrorSubject(
+            requested_model=request.model, session_id=request.identity.session_id, user_id=request.identity.user_id
+        )
+        raise TurnRefusedError(restricted([conflict.reason], subject_of(model, request, subject))) from conflict
     for warning in shaped.warnings:
         _log.warning("request shaped: %s", warning)
     return shaped.request
+
+
+def _card_of(catalog: Catalog, model_id: str) -> ModelCard | None:
+    found = catalog.resolve(model_id)
+    return found.card if found is not None else None
 
 
 def _allowed_id(catalog: Catalog, request: ChatRequest, policies: TurnPolicies, name: str) -> str | None:
