@@ -16,7 +16,7 @@ from urllib.parse import urljoin
 import attrs
 from attrs import frozen
 
-from openrouter_pipe.adapters.web.pictures import MAX_INPUT_BYTES, png_data_url
+from openrouter_pipe.adapters.web.pictures import MAX_INPUT_BYTES, NoRendererError, png_data_url
 from openrouter_pipe.ports.files import FetchPolicy, FileAccessError, RemoteFetcher
 from openrouter_pipe.ports.runtime import Clock
 
@@ -57,13 +57,14 @@ class WebIcons:
         self._clock = clock
         self._pictures: dict[str, tuple[float, str]] = {}
         self._list: tuple[float, str, Mapping[str, str]] = (float("-inf"), "", {})
+        self._told = False
 
     async def icons(self, model_ids: Sequence[str]) -> Mapping[str, str]:
         """See `IconSource.icons`."""
         place = self._place()
         if place is None or not model_ids:
             return {}
-        policy = attrs.evolve(place.policy, insecure_hosts=frozenset(), max_retries=0)
+        policy = attrs.evolve(place.policy, max_retries=0)
         known = await self._listed(place, policy)
         wanted = {model_id: known[model_id] for model_id in model_ids if model_id in known}
         urls = list(dict.fromkeys(wanted.values()))[:_MOST_ICONS]
@@ -102,6 +103,11 @@ class WebIcons:
                 url, attrs.evolve(policy, max_bytes=min(policy.max_bytes, MAX_INPUT_BYTES))
             )
             picture = await png_data_url(file.data)
+        except NoRendererError as error:
+            if not self._told:
+                self._told = True
+                _log.info("icons that are drawings are left out: %s", error)
+            keep = _FAILURE_SECONDS
         except FileAccessError as error:
             _log.debug("an icon could not be used: %s", error)
             keep = _FAILURE_SECONDS

@@ -1,7 +1,8 @@
 """Small pictures from bytes that nobody vouches for: to PNG, off the event loop, without unfolding a bomb.
 
-Pillow does the work where it is installed, which it is beside every Open WebUI; without it only PNG files pass, as they are. SVG
-needs a renderer that loads nothing by itself; the hosts have none, so there are no pictures of SVG files.
+Pillow does the work where it is installed, which it is beside every Open WebUI; without it only PNG files pass, as they are.
+SVG needs the package resvg-py besides: what of a drawing may be drawn is told in `web.drawings`, the drawing itself is done by a
+process of its own (`web.rendering`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import threading
 import zlib
 from typing import Any, Final
 
+from openrouter_pipe.adapters.web.drawings import looks_like_drawing, plain_drawing
+from openrouter_pipe.adapters.web.rendering import has_renderer, rendered
 from openrouter_pipe.ports.files import FileAccessError
 
 MAX_INPUT_BYTES: Final = 5 * 1024 * 1024
@@ -41,11 +44,25 @@ _BROKEN: Final = (
 
 _AT_ONCE: Final = threading.BoundedSemaphore(2)
 
+_OPAQUE: Final = 128
+_OWN_GROUND: Final = 0.9
+"""A picture whose opaque part is larger than this brings its own background."""
+_ONE_TONE: Final = 0.95
+_PLATES: Final = ((slice(0, 64), (255, 255, 255, 255)), (slice(192, 256), (32, 32, 32, 255)))
+"""Tones of grey that vanish on a page of the same tone, and what is put behind them."""
+_INSIDE: Final = 0.68
+"""How much of a plate the drawing takes; it fits the circle that hosts cut out."""
+
+
+class NoRendererError(FileAccessError):
+    """A drawing that cannot be shown for want of a renderer; nothing is wrong with it."""
+
 
 async def png_data_url(data: bytes) -> str:
-    """A PNG data URL of a PNG, JPEG, WebP or GIF picture (its first image), at most `EDGE` pixels wide and high.
+    """A PNG data URL of a PNG, JPEG, WebP, GIF (its first image) or SVG picture, at most `EDGE` pixels wide and high.
 
     Raises:
+        NoRendererError: an SVG, and no renderer.
         FileAccessError: no picture of these kinds, too large, or broken.
     """
     return await asyncio.to_thread(_converted, data)
@@ -54,9 +71,15 @@ async def png_data_url(data: bytes) -> str:
 def _converted(data: bytes) -> str:
     if len(data) > MAX_INPUT_BYTES:
         raise FileAccessError("the picture is too large")
-    if not _is_raster(data):
-        raise FileAccessError("the file is not a PNG, JPEG, WebP or GIF picture")
+    is_drawing = looks_like_drawing(data)
+    if not is_drawing and not _is_raster(data):
+        raise FileAccessError("the file is not a PNG, JPEG, WebP, GIF or SVG picture")
     with _AT_ONCE:
+        if is_drawing:
+            drawing = plain_drawing(data, EDGE)
+            if not has_renderer():
+                raise NoRendererError("SVG pictures need the Python package resvg-py")
+            data = rendered(drawing)
         png = _drawn(data) if _has_pillow() else _as_it_is(data)
     if len(png) > MAX_OUTPUT_BYTES:
         raise FileAccessError("the picture is too large")
@@ -85,12 +108,30 @@ def _drawn(data: bytes) -> bytes:
             small = picture.convert("RGBA")
             small.thumbnail((EDGE, EDGE))
             small.info.clear()
-            small.save(drawn, "PNG")
+            _on_plate(pillow, small).save(drawn, "PNG")
     except (pillow.DecompressionBombError, pillow.DecompressionBombWarning):
         raise FileAccessError("the picture is too large") from None
     except _BROKEN:
         raise FileAccessError("the picture is broken") from None
     return drawn.getvalue()
+
+
+def _on_plate(pillow: Any, picture: Any) -> Any:
+    """A picture that is nearly all black or all white, with a plate behind it; any other as it is."""
+    seen = picture.getchannel("A").point([255 * (alpha >= _OPAQUE) for alpha in range(256)])
+    tones: list[int] = picture.convert("L").histogram(seen)
+    opaque = sum(tones)
+    if not 0 < opaque <= _OWN_GROUND * picture.width * picture.height:
+        return picture
+    for span, colour in _PLATES:
+        if sum(tones[span]) >= _ONE_TONE * opaque:
+            edge = max(picture.size)
+            plate = pillow.new("RGBA", (edge, edge), colour)
+            inside = max(1, round(edge * _INSIDE))
+            picture.thumbnail((inside, inside))
+            plate.alpha_composite(picture, ((edge - picture.width) // 2, (edge - picture.height) // 2))
+            return plate
+    return picture
 
 
 def _as_it_is(data: bytes) -> bytes:

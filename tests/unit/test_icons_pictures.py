@@ -19,6 +19,7 @@ from openrouter_pipe.adapters.web.icons import read_list
 from openrouter_pipe.adapters.web.pictures import png_data_url
 from openrouter_pipe.composition.model_sync import icon_place
 from openrouter_pipe.composition.pipe import PipeContainer
+from openrouter_pipe.composition.policies import fetch_policy
 from openrouter_pipe.composition.served import LatestSettings
 from openrouter_pipe.domain.media.addresses import OutboundGuard
 from openrouter_pipe.ports.files import FetchPolicy, FileAccessError, FileBytes
@@ -26,6 +27,7 @@ from openrouter_pipe.ports.settings import read_settings
 
 LIST = "https://openrouter.example/api/frontend/models"
 BASE = "https://openrouter.example"
+HTTP_FOR_OTHERS = {"ALLOW_INSECURE_HTTP": True, "ALLOW_INSECURE_HTTP_HOSTS": "other.example"}
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -128,13 +130,20 @@ async def test_without_a_place_or_models_nothing_is_fetched():
     "url",
     [
         "https://127.0.0.1/a.png",
+        "http://127.0.0.1/a.png",
+        "https://[::1]/a.png",
         "http://cdn.example/a.png",
         "file:///etc/passwd",
         "https://u@cdn.example/",
         "//10.0.0.5/",
     ],
 )
-async def test_icons_are_fetched_under_the_guard(url):
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"ALLOW_INSECURE_HTTP_HOSTS": "127.0.0.1,cdn.example"}, {"ALLOW_INSECURE_HTTP": True}, HTTP_FOR_OTHERS],
+    ids=["as delivered", "a list without the permission", "the permission without a list", "another host listed"],
+)
+async def test_icons_are_fetched_under_the_guard(url, settings):
     """The real fetcher, whose resolver and transport must not even be asked."""
 
     class Nobody:
@@ -148,11 +157,47 @@ async def test_icons_are_fetched_under_the_guard(url):
         async def fetch(self, asked: str, policy: FetchPolicy) -> FileBytes:
             if asked == LIST:
                 return FileBytes(json.dumps({"data": [{"slug": "a/b", "icon": url}]}).encode(), "x/y")
-            assert not policy.insecure_hosts
             return await self.inner.fetch(asked, policy)
 
-    policy = FetchPolicy(1000, insecure_hosts=frozenset({"cdn.example"}))
+    policy = fetch_policy(read_settings(settings))
+    assert policy.guard_addresses
     assert await WebIcons(Guarded(), lambda: IconPlace(LIST, policy), ManualClock()).icons(["a/b"]) == {}
+
+
+async def test_a_listed_host_may_be_asked_by_http_and_loopback_still_not():
+    """What an operator permits for downloads holds for icons too; addresses stay guarded until that is switched off as well."""
+    permitted = {"ALLOW_INSECURE_HTTP": True, "ALLOW_INSECURE_HTTP_HOSTS": "127.0.0.1"}
+    url = "http://127.0.0.1/a.png"
+    guard = OutboundGuard()
+    with pytest.raises(FileAccessError, match="public internet"):
+        guard.target(url, fetch_policy(read_settings(permitted)))
+    everything = fetch_policy(read_settings({**permitted, "ENABLE_SSRF_PROTECTION": False}))
+    asked = []
+
+    class Guarded:
+        async def fetch(self, wanted: str, policy: FetchPolicy) -> FileBytes:
+            asked.append(guard.target(wanted, policy).host)
+            return FileBytes(
+                json.dumps({"data": [{"slug": "a/b", "icon": url}]}).encode() if wanted != url else png(), ""
+            )
+
+    found = await WebIcons(Guarded(), lambda: IconPlace("http://127.0.0.1/list", everything), ManualClock()).icons(
+        ["a/b"]
+    )
+    assert set(found) == {"a/b"}
+    assert asked == ["127.0.0.1", "127.0.0.1"]
+
+
+async def test_a_missing_renderer_is_told_once(monkeypatch, caplog):
+    monkeypatch.setattr(pictures, "has_renderer", lambda: False)
+    drawing = FileBytes(b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 2 2"><path d="M0 0h2v2z"/></svg>', "")
+    entries = [{"slug": f"a/{number}", "icon": f"/{number}.svg"} for number in range(3)]
+    icons, _, _ = source({LIST: {"data": entries}, **{f"{BASE}/{number}.svg": drawing for number in range(3)}})
+    with caplog.at_level("INFO"):
+        assert await icons.icons(["a/0", "a/1", "a/2"]) == {}
+    assert [record.getMessage() for record in caplog.records].count(
+        "icons that are drawings are left out: SVG pictures need the Python package resvg-py"
+    ) == 1
 
 
 KEYS = st.sampled_from(["data", "models", "slug", "id", "icon", "url", "endpoint", "provider_info"])
@@ -227,6 +272,46 @@ async def test_with_pillow_every_kind_becomes_a_small_png_without_remarks(kind):
     assert b"secret" not in data
     with image.open(io.BytesIO(data)) as made:
         assert (made.format, made.size) == ("PNG", (256, 128))
+
+
+def grey(kind: str, size: tuple[int, int], ground: tuple, ink: tuple, share: float) -> bytes:
+    """A picture of ``ground`` with a band of ``ink`` over this share of it."""
+    import io
+
+    image = pytest.importorskip("PIL.Image")
+    picture, out = image.new("RGBA", size, ground), io.BytesIO()
+    picture.paste(ink, (0, 0, size[0], round(size[1] * share)))
+    picture.save(out, kind)
+    return out.getvalue()
+
+
+CLEAR, BLACK, WHITE, RED = (0, 0, 0, 0), (0, 0, 0, 255), (255, 255, 255, 255), (200, 30, 30, 255)
+
+
+@pytest.mark.parametrize(
+    ("ground", "ink", "share", "corner"),
+    [
+        (CLEAR, BLACK, 0.5, WHITE),
+        (CLEAR, WHITE, 0.5, (32, 32, 32, 255)),
+        (CLEAR, RED, 0.5, None),
+        (WHITE, BLACK, 0.5, None),
+        (CLEAR, BLACK, 1.0, None),
+        (CLEAR, BLACK, 0.0, None),
+    ],
+    ids=["black", "white", "red", "opaque", "a black square", "nothing at all"],
+)
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+async def test_what_would_vanish_on_a_dark_or_light_page_stands_on_a_plate(kind, ground, ink, share, corner):
+    import io
+
+    data = grey(kind, (64, 32), ground, ink, share)
+    made = pytest.importorskip("PIL.Image").open(
+        io.BytesIO(base64.b64decode((await png_data_url(data)).partition(",")[2]))
+    )
+    if corner is None:
+        assert made.size == (64, 32)
+    else:
+        assert (made.size, made.getpixel((0, 0)), made.getpixel((32, 28))) == ((64, 64), corner, ink)
 
 
 @pytest.mark.parametrize("seed", range(30))
