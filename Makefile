@@ -39,12 +39,12 @@ check: $(VENV)/.installed ## Lint, format, types, import contracts, generated do
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy $(PACKAGES)
 	@cd .typing && PYTHONPATH=. ../$(BIN)/lint-imports --config ../pyproject.toml --no-cache --no-logo
-	@$(BIN)/openrouter-pipe valves --check docs/valves.md
+	@$(BIN)/openrouter-pipe docs --check docs
 
 format: $(VENV)/.installed ## Format the code and regenerate documents
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format --quiet .
-	@$(BIN)/openrouter-pipe valves --write docs/valves.md
+	@$(BIN)/openrouter-pipe docs --write docs
 
 bench: $(BUNDLE) ## Measure the hot path against its floor
 	@$(BIN)/python tests/benchmarks/bench.py

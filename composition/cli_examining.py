@@ -8,6 +8,7 @@ import os
 from typing import Final
 
 from openrouter_pipe.composition.assignments import assignments
+from openrouter_pipe.composition.cli_parts import Subcommands, add_command, add_setting
 
 DOCTOR: Final = """\
 Examines this installation: the checklists of the production-readiness report, each line with what was seen and what to do.
@@ -32,7 +33,7 @@ templates, session log. Each line is a real turn; the errors always come from a 
 
   openrouter-pipe validate --simulate        the simulator answers; nothing leaves this machine
   openrouter-pipe validate                   OpenRouter answers: five short turns, usually less than a cent
-  openrouter-pipe validate --model x-ai/...  with this model (default: one that can do all that is tried)
+  openrouter-pipe validate --model x-ai/grok-4.3  with this model (default: one that can do all that is tried)
   openrouter-pipe validate --from host       settings as Open WebUI holds them (run it with the Python of Open WebUI)
 
 Stored artifacts and archives of the run are removed at its end.
@@ -44,25 +45,31 @@ only; NO_COLOR switches colours off.
 """
 
 
-def add_doctor(parser: argparse.ArgumentParser) -> None:
-    """The options of `openrouter-pipe doctor`."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.description, parser.epilog = DOCTOR, DOCTOR_EPILOG
-    parser.add_argument("--json", action="store_true", help="one JSON object, for monitors")
-    parser.add_argument("--strict", action="store_true", help="exit with 1 when there are warnings")
-    _add_examined(parser)
-    parser.set_defaults(command=_doctor)
-
-
-def add_validate(parser: argparse.ArgumentParser) -> None:
-    """The options of `openrouter-pipe validate`."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.description, parser.epilog = VALIDATE, VALIDATE_EPILOG
-    parser.add_argument("--simulate", action="store_true", help="let the simulated OpenRouter answer")
-    parser.add_argument("--model", default="", help="model id to ask (default: a suitable one of those on offer)")
-    parser.add_argument("--json", action="store_true", help="one JSON object, for scripts")
-    _add_examined(parser)
-    parser.set_defaults(command=_validate)
+def add(commands: Subcommands) -> None:
+    """The subcommands of this module."""
+    doctor = add_command(
+        commands,
+        "doctor",
+        _doctor,
+        help="examine this installation: what is wrong, and what to do",
+        description=DOCTOR,
+        epilog=DOCTOR_EPILOG,
+    )
+    doctor.add_argument("--json", action="store_true", help="one JSON object, for monitors")
+    doctor.add_argument("--strict", action="store_true", help="exit with 1 when there are warnings")
+    _add_examined(doctor)
+    validate = add_command(
+        commands,
+        "validate",
+        _validate,
+        help="try what users do: chat, tools, files, replay, errors",
+        description=VALIDATE,
+        epilog=VALIDATE_EPILOG,
+    )
+    validate.add_argument("--simulate", action="store_true", help="let the simulated OpenRouter answer")
+    validate.add_argument("--model", default="", help="model id to ask (default: a suitable one of those on offer)")
+    validate.add_argument("--json", action="store_true", help="one JSON object, for scripts")
+    _add_examined(validate)
 
 
 def _add_examined(parser: argparse.ArgumentParser) -> None:
@@ -74,28 +81,19 @@ def _add_examined(parser: argparse.ArgumentParser) -> None:
         help="where settings come from (default: the host's valves where Open WebUI and its database are at hand)",
     )
     parser.add_argument("--pipe-id", default="openrouter", help="the function's id in the host (default: %(default)s)")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        dest="settings",
-        help="a setting without secret, over the others; repeatable",
-    )
+    add_setting(parser, "a setting without secret, over the others; repeatable")
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
+    from openrouter_pipe.composition.cli_console import make_console
     from openrouter_pipe.composition.doctor_command import DoctorOptions, run_doctor
 
     chosen = DoctorOptions(options.pipe_id, assignments(options.settings), options.source, options.json, options.strict)
-    return run_doctor(chosen, os.environ, Console())
+    return run_doctor(chosen, os.environ, make_console())
 
 
 def _validate(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
+    from openrouter_pipe.composition.cli_console import make_console
     from openrouter_pipe.composition.validate import ValidateOptions, run_validate
 
     chosen = ValidateOptions(
@@ -106,4 +104,4 @@ def _validate(options: argparse.Namespace) -> int:
         options.model,
         options.json,
     )
-    return run_validate(chosen, os.environ, Console())
+    return run_validate(chosen, os.environ, make_console())

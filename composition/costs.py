@@ -18,19 +18,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from openrouter_pipe.adapters.redis import RedisAway, read_costs
+from openrouter_pipe.composition.cli_console import make_console
 from openrouter_pipe.composition.redis import redis_link
 from openrouter_pipe.ports.json import JsonValue
 
-DESCRIPTION: Final = """\
-Adds up the cost snapshots that the pipe exports to Redis (valves COSTS_REDIS_DUMP and COSTS_REDIS_TTL_SECONDS).
-
-  openrouter-pipe costs                  a table by user, model and day, and a bar per day
-  openrouter-pipe costs --csv > c.csv    for a spreadsheet
-  openrouter-pipe costs --json           one JSON object a line
-
-Redis is found as Open WebUI finds it: REDIS_URL, REDIS_SENTINEL_HOSTS, REDIS_CLUSTER. Snapshots expire (an hour at most);
-collect them at least that often.
-"""
 _WIDTH: Final = 40
 
 
@@ -87,7 +78,7 @@ def run_costs(environment: Mapping[str, str], *, form: str = "table", pipe_id: s
     elif form == "csv":
         sys.stdout.write(as_csv(lines))
     else:
-        _show(lines, Console())
+        _show(lines, make_console(environment))
     return 0
 
 

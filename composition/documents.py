@@ -34,10 +34,11 @@ def _row(setting: Setting) -> str:
     kind = setting.kind.value + (" or null" if setting.optional else "")
     bounds = setting.bounds.replace("/", ", ")
     marks = ", ".join(mark for mark, given in (("secret", setting.secret), ("user", setting.per_user)) if given)
-    return f"| `{setting.name}` | {kind} | {_default(setting)} | {bounds} | {marks} | {setting.description} |\n"
+    return f"| `{setting.name}` | {kind} | {shown_default(setting)} | {bounds} | {marks} | {setting.description} |\n"
 
 
-def _default(setting: Setting) -> str:
+def shown_default(setting: Setting) -> str:
+    """The default as the tables write it; a secret has none."""
     if setting.kind is Kind.TEMPLATE:
         return "built in"
     shown = "" if setting.secret else _shown(setting.default)

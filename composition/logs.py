@@ -24,22 +24,6 @@ from openrouter_pipe.adapters.filesystem.search import Found, Record, Wanted
 from openrouter_pipe.adapters.terminal.timeline import safe, timeline
 from openrouter_pipe.ports.settings import Secret
 
-DESCRIPTION: Final = """\
-Session logs: one encrypted archive per turn, written when SESSION_LOG_STORE_ENABLED, SESSION_LOG_DIR and
-SESSION_LOG_ZIP_PASSWORD are set.
-
-  openrouter-pipe logs find --chat 5f1c…          which archives there are, newest first
-  openrouter-pipe logs find --error-id 0123…      the turn that showed this error
-  openrouter-pipe logs show MESSAGE_ID            the turn as a timeline (also a path)
-  openrouter-pipe logs show MESSAGE_ID --json     its records, one JSON object a line
-  openrouter-pipe logs export MESSAGE_ID --to D   the decrypted files into folder D
-  openrouter-pipe logs verify                     open every archive and say which cannot be read
-  openrouter-pipe logs prune --days 30 --dry-run  what is older; without --dry-run it is removed
-"""
-EPILOG: Final = """\
-The directory is --dir, else SESSION_LOG_DIR, else ./session_logs. The password is asked for, or read from
---password-file or the variable SESSION_LOG_ZIP_PASSWORD; it is never an argument, where other users of the machine see it.
-"""
 PASSWORD_VARIABLE: Final = "SESSION_LOG_ZIP_PASSWORD"  # noqa: S105 - the name, not the password
 _COLOURS: Final = {
     "error": "bold red",

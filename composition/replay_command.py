@@ -23,16 +23,6 @@ from openrouter_pipe.composition.logs import LogsError, LogsOptions, archive_of,
 from openrouter_pipe.composition.recordings import CannotReplayError, read_recording
 from openrouter_pipe.composition.replay import Outcome, replay
 
-DESCRIPTION: Final = """\
-Runs a recorded turn again, without network and host: the provider, the tools and the store answer as they did, and what
-the user is shown is compared with the record.
-
-  openrouter-pipe replay MESSAGE_ID            the newest answer of a message (also a path)
-  openrouter-pipe replay MESSAGE_ID --record 2 an earlier answer, numbered as in the archive
-  openrouter-pipe replay MESSAGE_ID --json     one JSON object
-
-Exit status: 0 the same, 1 different, 2 it cannot be run again; what is wrong is told.
-"""
 _ROOT: Final = __name__.partition(".composition")[0]
 
 

@@ -26,6 +26,7 @@ from openrouter_pipe.adapters.simulator.app import create_app
 from openrouter_pipe.adapters.simulator.config import SimulatorConfig, find_schema
 from openrouter_pipe.adapters.simulator.server import SimulatorServer
 from openrouter_pipe.adapters.terminal import printable
+from openrouter_pipe.composition.cli_console import make_console
 
 FUNCTION_ID: Final = "openrouter"
 _REPLACEMENTS: Final = (
@@ -179,7 +180,7 @@ async def _turn(
 
 def main(bundle: Path) -> int:
     """Run from synchronous code; with a terminal attached it stays open for the user's own chat."""
-    console = Console()
+    console = make_console()
     if not bundle.is_file():
         console.print(f"{bundle} does not exist; `make bundle` writes it.", style="red")
         return 2

@@ -17,6 +17,7 @@ from openrouter_pipe.adapters.simulator.app import create_app
 from openrouter_pipe.adapters.simulator.transport import SimulatorTransport
 from openrouter_pipe.adapters.terminal import JsonRenderer, LiveRenderer, TerminalChat
 from openrouter_pipe.adapters.terminal.chat import models_table
+from openrouter_pipe.composition.cli_console import make_console
 from openrouter_pipe.composition.pipe import PipeContainer, PipeServices
 from openrouter_pipe.ports.settings import SettingError, Settings, read_settings
 
@@ -74,7 +75,7 @@ async def chat(options: ChatOptions, console: Console, read: Callable[[], str]) 
 
 def run_chat(options: ChatOptions) -> int:
     """The same, from synchronous code; prints a readable error for a bad setting."""
-    console = Console(stderr=options.as_json)
+    console = make_console(stderr=options.as_json)
     try:
         return asyncio.run(chat(options, console, lambda: input("> ")))
     except SettingError as error:
