@@ -35,6 +35,7 @@ DEADLINE: Final = 10.0
 _LOG_NAME: Final = "openrouter-pipe"
 """Part of the names of our engines' own loggers: SQLAlchemy would write every row that it reads to the log at DEBUG."""
 
+_FINISH_SECONDS: Final = 2.0
 _BUSY_TIMEOUT_MS: Final = 5_000
 _HASTY_TIMEOUT_MS: Final = 200
 _ABSENT_FOR: Final = 60.0
@@ -58,6 +59,7 @@ class Database:
     async def aclose(self) -> None:
         """Close every connection; the database cannot be used afterwards."""
         self._closed = True
+        await self._own.finish(_FINISH_SECONDS)
         engines, self._engines = dict(self._engines), {}
         self._present.clear()
         for location, engine in engines.items():

@@ -2,16 +2,23 @@
 
 The driver writes every statement with its parameters to the host's log wherever that shows DEBUG: conversations, and with
 plain rows all of them. The host's loggers are the host's business; so our connections give theirs nothing to tell.
+
+And they finish each call: one that is cancelled while the driver's thread works on it would leave the statement, and the
+file's one write lock, to a connection that nobody knows any more.
 """
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import aiosqlite
+
+_PATIENCE = 6.0
+"""Seconds that a cancelled call is waited for: more than SQLite waits for a lock."""
 
 
 class _Unspoken:
@@ -33,7 +40,20 @@ class QuietConnection(aiosqlite.Connection):
     """A connection of the driver whose work has no name. Everything that it does passes through this one method."""
 
     async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        return await super()._execute(_Unspoken(partial(fn, *args, **kwargs)))  # type: ignore[no-untyped-call]
+        work = super()._execute(_Unspoken(partial(fn, *args, **kwargs)))  # type: ignore[no-untyped-call]
+        call = asyncio.ensure_future(work)
+        call.add_done_callback(_heard)
+        try:
+            return await asyncio.shield(call)
+        except asyncio.CancelledError:
+            await asyncio.wait([call], timeout=_PATIENCE)
+            raise
+
+
+def _heard(call: asyncio.Future[Any]) -> None:
+    """What a call raises after its caller has gone is nobody's."""
+    if not call.cancelled():
+        call.exception()
 
 
 def quiet_connection(database: str, **options: Any) -> QuietConnection:
