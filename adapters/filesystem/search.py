@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from attrs import field, frozen
 
 from openrouter_pipe.adapters.filesystem import archives
 from openrouter_pipe.adapters.filesystem.paths import component, root_of
 from openrouter_pipe.ports.settings import Secret
+
+_ERROR_IDS: Final = {
+    "event": re.compile(r'"error_id": "([0-9a-f]{16})"'),
+    "log": re.compile(r"\berror_id=([0-9a-f]{16})\b"),
+}
+"""Where an error's id stands, by the kind of entry."""
 
 
 @frozen
@@ -47,11 +54,15 @@ class Record:
 
     @property
     def error_ids(self) -> frozenset[str]:
-        """The ids of the errors that were shown in it."""
+        """The ids of the errors that were shown in it, in the end or in the words of the answer.
+
+        Every failure that is told is logged with its id as well, so that both kinds are found in one way.
+        """
         return frozenset(
-            str(entry["message"].partition('"error_id": "')[2][:16])
+            one
             for entry in self.entries
-            if entry.get("event_type") == "event" and '"_": "Failed"' in str(entry.get("message", ""))
+            if (pattern := _ERROR_IDS.get(str(entry.get("event_type")))) is not None
+            for one in pattern.findall(str(entry.get("message", "")))
         )
 
 

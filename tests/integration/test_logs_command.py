@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -12,11 +13,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from dependency_injector import providers
 from rich.console import Console
 
+from openrouter_pipe.adapters.memory.provider import Script, ScriptedProvider, answer
 from openrouter_pipe.composition.cli import main
 from openrouter_pipe.composition.logs import LogsOptions, read_time, run_logs
-from openrouter_pipe.ports.chat import Failed
+from openrouter_pipe.ports.chat import Completed, Failed, NoticeAdded
+from openrouter_pipe.ports.items import FunctionCallItem
+from openrouter_pipe.ports.provider import FinishStatus, ItemFinished, ProviderRequest, ResponseFinished
 from remembering import CLAUDE, LOOP, Remembering
 
 PASSWORD = "zip password of the archives"
@@ -71,6 +76,33 @@ async def test_find_lists_what_there_is(written: Written, capsys: pytest.Capture
 async def test_find_by_error_id(written: Written) -> None:
     assert messages(run(written, "find", error_id=written.error_id)[1]) == ["m5"]
     assert "No session log" in run(written, "find", error_id="0" * 16)[1]
+
+
+def always_calling(request: ProviderRequest) -> Script:
+    """A model that calls a tool as long as there is one."""
+    if not request.tools:
+        return answer("Enough.")
+    call = FunctionCallItem(f"call_{len(request.input)}", "look", "{}")
+    return (ItemFinished(0, call), ResponseFinished(FinishStatus.COMPLETED, output=(call,)))
+
+
+async def test_an_error_id_in_the_words_of_an_answer_is_found_too(tmp_path: Path) -> None:
+    root = tmp_path / "logs"
+    chosen = {
+        "SESSION_LOG_STORE_ENABLED": True,
+        "SESSION_LOG_DIR": str(root),
+        "SESSION_LOG_ZIP_PASSWORD": PASSWORD,
+        "MAX_FUNCTION_CALL_LOOPS": 1,
+    }
+    async with Remembering({"DATA_DIR": str(tmp_path)}) as pipe:
+        pipe.container.provider.override(providers.Object(ScriptedProvider(fallback=always_calling)))
+        events = await pipe.ask(LOOP + "Look.", **chosen)
+        await pipe.container.session_logs().aclose()
+    (told,) = [event.text for event in events if isinstance(event, NoticeAdded) and "Tool limit" in event.text]
+    (error_id,) = re.findall(r"\b[0-9a-f]{16}\b", told)
+    assert isinstance(events[-1], Completed)
+    assert messages(run(Written(root, error_id), "find", error_id=error_id)[1]) == ["m1"]
+    assert "No session log" in run(Written(root, error_id), "find", error_id=error_id[:8])[1]
 
 
 async def test_show_is_a_timeline_and_harmless_for_the_terminal(written: Written) -> None:
