@@ -289,12 +289,45 @@ class FaultKind(StrEnum):
     MALFORMED = "malformed"  # an answer that is not what the contract says
 
 
+class FaultCause(StrEnum):
+    """What the provider says was wrong, where it says more than its status does."""
+
+    MODERATION = "moderation"  # a moderator or a guardrail refused the text
+    NO_ROUTE = "no_route"  # no endpoint of the model may or can take the request
+    KEY_LIMIT = "key_limit"  # the spending limit of the API key
+    LENGTH = "length"  # more tokens than the model takes or can answer with
+
+
+@frozen
+class FaultEvidence:
+    """What an error tells beside its message; empty where it tells nothing. Texts are the provider's own, not yet redacted.
+
+    ``upstream_*`` is the error of the provider behind OpenRouter: its type, its words, and the whole as an object or as
+    text. ``rate_limit`` says what was limited, ``required_cost`` and ``account_balance`` are in credits, ``hints`` are for
+    whoever runs this.
+    """
+
+    causes: tuple[FaultCause, ...] = ()
+    upstream_type: str = ""
+    upstream_message: str = field(default="", repr=False)
+    upstream_error: JsonValue = field(default="", repr=False)
+    reason: str = ""
+    moderation_reasons: tuple[str, ...] = ()
+    flagged_text: str = field(default="", repr=False)
+    rate_limit: str = ""
+    required_cost: float | None = None
+    account_balance: float | None = None
+    hints: tuple[str, ...] = field(default=(), repr=False)
+
+
 @frozen
 class ProviderFault:
     """One failure of the provider or of the way to it, with everything that was learnt about it.
 
-    ``status`` is the HTTP status or the status named inside the stream, None if there is none. ``body`` is the raw error
-    body, cut to 16 KiB and not yet redacted. ``retry_after`` is in seconds from now, None when not told.
+    ``status`` is the HTTP status, the one named inside the stream, or the one that the error's type stands for; None if
+    there is none. ``metadata`` is what came with the error, to be shown and not to be read: what it means is in
+    ``evidence``. ``body`` is the raw error body, cut to 16 KiB and not yet redacted. ``retry_after`` is in seconds from
+    now, None when not told.
     """
 
     kind: FaultKind
@@ -306,6 +339,7 @@ class ProviderFault:
     request_id: str | None = None
     retry_after: float | None = None
     retryable: bool | None = None
+    evidence: FaultEvidence = FaultEvidence()
     metadata: JsonObject = field(factory=dict, repr=False)
     body: str = field(default="", repr=False)
     endpoint_url: str | None = None

@@ -1,8 +1,9 @@
 """Everything that goes wrong, as `ProviderFault`: error bodies, errors inside streams, time-outs, broken connections.
 
 What a fault means (whose fault, worth another try, which words for the user) is not decided here. ``message`` is the
-words of OpenRouter's own error object; the upstream provider's words stay where they came, in ``metadata["raw"]``. An
-availability object is kept as ``metadata["availability"]``, and lends its code where the error has none.
+words of OpenRouter's own error object; the upstream provider's words, and all else that the metadata tell, become the
+fault's ``evidence`` (evidence.py). An availability object is kept as ``metadata["availability"]``, and lends its code
+where the error has none.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Final
 import httpx
 from attrs import evolve, field, frozen
 
+from openrouter_pipe.adapters.openrouter.evidence import evidence_of, provider_of, status_of
 from openrouter_pipe.adapters.openrouter.structures import ErrorObject, error_object, seconds
 from openrouter_pipe.adapters.openrouter.wirejson import (
     Wire,
@@ -33,41 +35,6 @@ BODY_LIMIT: Final = 16 * 1024
 """Bytes of an error body that a fault keeps."""
 
 _MESSAGE_LIMIT: Final = 4000
-_STATUS_OF_TYPE: Final[Mapping[str, int]] = {
-    **dict.fromkeys(
-        (
-            "context_length_exceeded",
-            "max_tokens_exceeded",
-            "token_limit_exceeded",
-            "string_too_long",
-            "invalid_request",
-            "invalid_prompt",
-            "content_policy_violation",
-            "refusal",
-            "invalid_image",
-            "image_too_large",
-            "image_too_small",
-            "unsupported_image_format",
-            "image_download_failed",
-        ),
-        400,
-    ),
-    "authentication": 401,
-    "payment_required": 402,
-    "permission_denied": 403,
-    "not_found": 404,
-    "image_not_found": 404,
-    "precondition_failed": 412,
-    "payload_too_large": 413,
-    "unprocessable": 422,
-    "rate_limit_exceeded": 429,
-    "server": 500,
-    "server_error": 500,
-    "unmapped": 500,
-    "provider_unavailable": 502,
-    "provider_overloaded": 503,
-    "timeout": 504,
-}
 _REQUEST_ID_HEADERS: Final = ("x-request-id", "request-id", "x-generation-id", "cf-ray")
 _RETRY_ADVICE: Final[Mapping[str, bool]] = {"in_flight_budget_exhausted": True, "weight_exceeds_budget": False}
 
@@ -200,24 +167,28 @@ def _from_envelope(kind: FaultKind, envelope: Wire, context: Context, *, status:
     members = mapping(error)
     metadata = _metadata(envelope, members)
     error_type = known.metadata.error_type or known.error_type or text(envelope.get("error_type")) or _type(known)
+    message = known.message.strip()[:_MESSAGE_LIMIT]
+    code = known.code or known.availability.code or known.name or None
     return ProviderFault(
         kind=kind,
-        message=known.message.strip()[:_MESSAGE_LIMIT],
-        status=status or _status(known, error_type),
-        code=known.code or known.availability.code or known.name or None,
+        message=message,
+        status=status or _status(known, error_type, code),
+        code=code,
         error_type=error_type or None,
-        provider=_provider(known, envelope, context.headers),
+        evidence=evidence_of(metadata, message, error_type, code),
+        provider=_provider(known, envelope, context.headers) or provider_of(metadata) or None,
         request_id=_request_id(known, envelope, context.headers),
         retry_after=_retry_after(known, metadata, context),
         retryable=_retryable(known),
         metadata=metadata,
-        model=context.model or None,
+        model=context.model or text_or_none(metadata.get("model_slug")),
     )
 
 
 def _metadata(envelope: Wire, error: Wire) -> Wire:
     # A schema failure on /responses puts metadata beside the error instead of inside it.
     metadata = {**mapping(envelope.get("metadata")), **mapping(error.get("metadata"))}
+    metadata.pop("user_id", None)
     availability = mapping(error.get("availability"))
     if availability:
         metadata.setdefault("availability", availability)
@@ -228,7 +199,7 @@ def _type(error: ErrorObject) -> str:
     return "" if error.type in {"error", "response.error", "response.failed"} else error.type
 
 
-def _status(error: ErrorObject, error_type: str) -> int | None:
+def _status(error: ErrorObject, error_type: str, code: str | None) -> int | None:
     for candidate in (error.code, error.http_status):
         try:
             number = int(candidate or 0)
@@ -236,7 +207,7 @@ def _status(error: ErrorObject, error_type: str) -> int | None:
             continue
         if 400 <= number <= 599:
             return number
-    return _STATUS_OF_TYPE.get(error_type) or _STATUS_OF_TYPE.get(error.code)
+    return status_of(error_type, error.error_type, code)
 
 
 def _provider(error: ErrorObject, envelope: Wire, headers: Mapping[str, str]) -> str | None:
@@ -271,10 +242,11 @@ def _header_request_id(headers: Mapping[str, str]) -> str | None:
 
 def _retry_after(error: ErrorObject, metadata: Wire, context: Context) -> float | None:
     """Seconds from now, by the documented precedence."""
-    inner = {str(key).lower(): member for key, member in error.metadata.headers.items()}
+    inner = {str(key).lower(): member for key, member in mapping(metadata.get("headers")).items()}
     advice = (
         seconds(error.availability.retry_after),
-        seconds(error.metadata.retry_after_seconds),
+        seconds(mapping(metadata.get("availability")).get("retry_after")),
+        seconds(metadata.get("retry_after_seconds")),
         retry_delay(inner.get("retry-after"), context.now),
         retry_delay(context.headers.get("retry-after"), context.now),
         _until_reset(inner.get("x-ratelimit-reset"), context.now),

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from attrs import field, frozen, has
+from attrs import frozen, has
 from cattrs import Converter
 from cattrs.gen import make_dict_structure_fn
 
@@ -76,8 +76,6 @@ class ErrorMetadata:
     provider_name: str = ""
     reason: str = ""
     request_id: str = ""
-    retry_after_seconds: float | None = None
-    headers: dict[str, Any] = field(factory=dict)
 
 
 @frozen
@@ -140,21 +138,20 @@ def error_object(value: object) -> ErrorObject:
 
 def seconds(value: object) -> float | None:
     """A number of seconds that is finite and not negative, given as a number or as its text; else None."""
-    number = _number(value)
-    return None if number is None else max(0.0, number)
+    found = number(value)
+    return None if found is None else max(0.0, found)
 
 
 def _converter() -> Converter:
     converter = Converter()
     converter.register_structure_hook(int, lambda value, _: max(0, whole(value) or 0))
-    converter.register_structure_hook(float, lambda value, _: _number(value))
+    converter.register_structure_hook(float, lambda value, _: number(value))
     converter.register_structure_hook(str, lambda value, _: _word(value))
-    converter.register_structure_hook_func(lambda kind: kind == (int | None), lambda value, _: whole(_number(value)))
-    converter.register_structure_hook_func(lambda kind: kind == (float | None), lambda value, _: _number(value))
+    converter.register_structure_hook_func(lambda kind: kind == (int | None), lambda value, _: whole(number(value)))
+    converter.register_structure_hook_func(lambda kind: kind == (float | None), lambda value, _: number(value))
     converter.register_structure_hook_func(
         lambda kind: kind == (bool | None), lambda value, _: value if isinstance(value, bool) else None
     )
-    converter.register_structure_hook_func(lambda kind: kind == dict[str, Any], lambda value, _: mapping(value))
 
     def lenient(kind: type[T]) -> Callable[[Mapping[str, Any], type[T]], T]:
         structure = make_dict_structure_fn(kind, converter)
@@ -169,14 +166,15 @@ def _converter() -> Converter:
     return converter
 
 
-def _number(value: object) -> float | None:
+def number(value: object) -> float | None:
+    """A finite number, also from its text; else None."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
-        number = float(value)
+        found = float(value)
     except (ValueError, OverflowError):
         return None
-    return number if math.isfinite(number) else None
+    return found if math.isfinite(found) else None
 
 
 def _word(value: object) -> str:

@@ -1,18 +1,19 @@
 """From a provider's fault to a report: which code, which template, which words.
 
-One table says what each status means, one what the provider's error types mean where a stream names no status. Failures
-that are not the provider's are in situations.py and named here again, so that callers need one import.
+One table says what each status means; the adapter has read the error before, and says in the fault's evidence what it
+tells beside that. Failures that are not the provider's are in situations.py and named here again, so that callers need one
+import.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
 from attrs import frozen
 
-from openrouter_pipe.domain.errors import evidence
 from openrouter_pipe.domain.errors.reports import ErrorReport, ErrorSubject
 from openrouter_pipe.domain.errors.situations import (
     bad_request,
@@ -27,7 +28,7 @@ from openrouter_pipe.domain.errors.situations import (
     unknown_model,
 )
 from openrouter_pipe.ports.json import JsonValue
-from openrouter_pipe.ports.provider import FaultKind, ProviderFault
+from openrouter_pipe.ports.provider import FaultCause, FaultKind, ProviderFault
 
 __all__ = [
     "ErrorReport",
@@ -85,38 +86,8 @@ _BY_STATUS: Final[Mapping[int, _Failure]] = {
     529: _OVERLOADED,
 }
 
-_TYPES_OF_STATUS: Final[Mapping[int, tuple[str, ...]]] = {
-    400: (
-        "context_length_exceeded", "max_tokens_exceeded", "token_limit_exceeded", "string_too_long", "invalid_request",
-        "invalid_request_error", "invalid_prompt", "content_policy_violation", "image_content_policy_violation", "refusal",
-        "invalid_image", "image_too_large", "image_too_small", "unsupported_image_format", "image_download_failed",
-    ),
-    401: ("authentication", "authentication_error", "invalid_api_key"),
-    402: ("payment_required", "insufficient_credits", "insufficient_quota"),
-    403: ("permission_denied", "permission_error"),
-    404: ("not_found", "image_not_found", "not_found_error"),
-    412: ("precondition_failed",),
-    413: ("payload_too_large", "request_too_large"),
-    422: ("unprocessable",),
-    429: ("rate_limit_exceeded", "rate_limit_error"),
-    500: ("server", "server_error", "unmapped", "api_error", "internal_error"),
-    502: ("provider_unavailable",),
-    503: ("provider_overloaded", "overloaded_error"),
-    504: ("timeout",),
-}  # fmt: skip
-_STATUS_OF_TYPE: Final = {name: status for status, names in _TYPES_OF_STATUS.items() for name in names}
-_LENGTH_TYPES: Final = frozenset(
-    {"context_length_exceeded", "max_tokens_exceeded", "token_limit_exceeded", "string_too_long"}
-)
-_LENGTH_WORDS: Final = (
-    "context length",
-    "context window",
-    "max_tokens",
-    "maximum tokens",
-    "too many tokens",
-    "too long",
-)
-_POLICY_TYPES: Final = frozenset({"content_policy_violation", "image_content_policy_violation", "refusal"})
+_GENERIC: Final = frozenset({"", "provider returned error", "error", "unknown error", "internal server error"})
+"""Messages that say nothing beside the words of the provider that failed."""
 _TIMEOUTS: Final = frozenset({FaultKind.CONNECT_TIMEOUT, FaultKind.READ_TIMEOUT, FaultKind.TOTAL_TIMEOUT})
 
 
@@ -147,16 +118,8 @@ def counts_as_failure(fault: ProviderFault) -> bool:
 
 
 def status_of(fault: ProviderFault) -> int:
-    """The HTTP status that a fault amounts to: its own, or the one that its type or code stands for, else 502."""
-    if fault.status is not None and 400 <= fault.status <= 599:
-        return fault.status
-    for name in (fault.error_type, evidence.as_text(fault.metadata.get("error_type")), fault.code):
-        word = (name or "").strip().lower()
-        if word in _STATUS_OF_TYPE:
-            return _STATUS_OF_TYPE[word]
-        if word.isascii() and word.isdigit() and len(word) == 3 and 400 <= int(word) <= 599:
-            return int(word)
-    return 502
+    """The HTTP status that a fault amounts to: its own, else 502."""
+    return fault.status if fault.status is not None and 400 <= fault.status <= 599 else 502
 
 
 def _failure(fault: ProviderFault) -> tuple[_Failure, int]:
@@ -166,75 +129,73 @@ def _failure(fault: ProviderFault) -> tuple[_Failure, int]:
         return _CONNECTION, 502
     if fault.kind is FaultKind.MALFORMED:
         return _MALFORMED, 502
-    status = status_of(fault)
-    if _moderated(fault, status):
+    status, causes = status_of(fault), fault.evidence.causes
+    if FaultCause.MODERATION in causes and status in {400, 403, 422}:
         return _MODERATION, status
-    if status == 403 and ("routing_funnel" in fault.metadata or "failed_routing_step" in fault.metadata):
+    if FaultCause.NO_ROUTE in causes and status == 403:
         return _NO_ENDPOINT, status
-    if status == 403 and (
-        fault.metadata.get("limit_source") == "openrouter_key_limit" or "key limit" in fault.message[:200].lower()
-    ):
+    if FaultCause.KEY_LIMIT in causes and status == 403:
         return _KEY_LIMIT, status
     return _BY_STATUS.get(status, _SERVICE if status >= 500 else _REJECTED), status
-
-
-def _moderated(fault: ProviderFault, status: int) -> bool:
-    if status not in {400, 403, 422}:
-        return False
-    told = evidence.moderation_reasons(fault.metadata) or "flagged_input" in fault.metadata
-    return bool(told) or fault.error_type in _POLICY_TYPES or fault.code in _POLICY_TYPES
 
 
 def _limits_help(fault: ProviderFault, status: int, subject: ErrorSubject) -> bool:
     card = subject.card
     if card is None or not (card.context_length or card.max_output_tokens):
         return False
-    text = evidence.detail(fault)[:2000].lower()
-    asked_too_much = fault.error_type in _LENGTH_TYPES or any(word in text for word in _LENGTH_WORDS)
-    return status == 413 or (status in {400, 402, 422} and asked_too_much)
+    return status == 413 or (status in {400, 402, 422} and FaultCause.LENGTH in fault.evidence.causes)
 
 
 def _values(fault: ProviderFault, subject: ErrorSubject) -> dict[str, JsonValue]:
     """Every variable that the fault can fill, raw."""
-    metadata = {name: value for name, value in fault.metadata.items() if name != "user_id"}
-    said = evidence.detail(fault)
-    reasons = evidence.moderation_reasons(metadata)
-    upstream_type, upstream_message = evidence.upstream(metadata)
-    required, balance = evidence.credit_numbers(metadata)
+    evidence = fault.evidence
+    said = _detail(fault)
     streamed = fault.kind in {FaultKind.STREAM, FaultKind.TRUNCATED}
-    provider = evidence.provider(fault)
     return {
-        **model_values(subject, fault.model or evidence.as_text(metadata.get("model_slug"))),
+        **model_values(subject, fault.model or ""),
         "detail": said,
         "sanitized_detail": said,
-        "provider": provider,
+        "provider": fault.provider or "",
         "openrouter_code": fault.code or (str(fault.status) if fault.status else ""),
         "openrouter_message": fault.message,
-        "upstream_type": upstream_type,
-        "upstream_message": upstream_message,
-        "reason": next(iter(reasons), "") or evidence.as_text(metadata.get("reason")),
+        "upstream_type": evidence.upstream_type,
+        "upstream_message": evidence.upstream_message,
+        "reason": evidence.reason,
         "request_id": fault.request_id,
         "request_id_reference": f"OpenRouter knows this request as {fault.request_id}" if fault.request_id else "",
-        "moderation_reasons": reasons,
-        "flagged_excerpt": evidence.as_text(metadata.get("flagged_input")),
+        "moderation_reasons": list(evidence.moderation_reasons),
+        "flagged_excerpt": evidence.flagged_text,
         "raw_body": fault.body,
-        "metadata_json": metadata,
-        "provider_raw_json": evidence.as_object(metadata.get("raw")) or evidence.as_text(metadata.get("raw")),
+        "metadata_json": fault.metadata,
+        "provider_raw_json": evidence.upstream_error,
         "native_finish_reason": fault.native_finish_reason,
         "error_chunk_id": fault.chunk_id,
         "error_chunk_created": _time(fault.chunk_created),
-        "streaming_provider": provider if streamed else "",
+        "streaming_provider": (fault.provider or "") if streamed else "",
         "streaming_model": fault.model if streamed else "",
-        "retry_after_seconds": evidence.retry_after(fault),
-        "rate_limit_type": evidence.rate_limit_type(metadata),
-        "required_cost": required,
-        "account_balance": balance,
-        "diagnostics": evidence.diagnostics(fault),
+        "retry_after_seconds": _seconds(fault.retry_after),
+        "rate_limit_type": evidence.rate_limit,
+        "required_cost": evidence.required_cost,
+        "account_balance": evidence.account_balance,
+        "diagnostics": list(evidence.hints),
         "error_type": fault.error_type or fault.kind.value,
         "status_code": fault.status,
         "timeout_seconds": fault.timeout,
         "endpoint": fault.endpoint_url,
     }
+
+
+def _detail(fault: ProviderFault) -> str:
+    """What the provider said, whole: its own message where OpenRouter's only says that there was one."""
+    message, said = fault.message.strip(), fault.evidence.upstream_message
+    if not said or said in message:
+        return message
+    return said if message.rstrip(".").lower() in _GENERIC or message in said else f"{message}: {said}"
+
+
+def _seconds(delay: float | None) -> int | None:
+    """Rounded up."""
+    return None if delay is None or not math.isfinite(delay) else max(0, math.ceil(delay))
 
 
 def _time(epoch: int | None) -> str:

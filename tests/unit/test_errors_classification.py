@@ -4,9 +4,11 @@ import json
 from datetime import UTC, datetime
 
 import pytest
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from openrouter_pipe.adapters.openrouter import faults
 from openrouter_pipe.domain.errors import classify as errors
 from openrouter_pipe.domain.errors.classify import ErrorSubject, classify, counts_as_failure
 from openrouter_pipe.domain.errors.policy import ErrorPolicy
@@ -24,6 +26,16 @@ ID = "0123456789abcdef"
 
 def fault(status=None, kind=FaultKind.STATUS, message="No.", **more) -> ProviderFault:
     return ProviderFault(kind, message, status=status, **more)
+
+
+def told(status=None, message="No.", **error) -> ProviderFault:
+    """The fault that the adapter makes of an error in the provider's own words; without a status one inside a stream."""
+    body, context = {"error": {"message": message, **error}}, faults.Context(now=NOW.timestamp())
+    return (
+        faults.from_event(body, context)
+        if status is None
+        else faults.from_status(status, json.dumps(body).encode(), context)
+    )
 
 
 def shown(report, policy=ErrorPolicy(), redactor=Redactor()):  # noqa: B008 - immutable
@@ -96,15 +108,14 @@ def test_an_error_inside_the_stream_keeps_its_meaning_after_text():
     ],
 )
 def test_a_stream_without_status_is_classified_by_type_then_code(error_type, code, expected):
-    assert classify(fault(kind=FaultKind.STREAM, error_type=error_type, code=code), SUBJECT).code == expected
+    assert classify(told(error_type=error_type, code=code), SUBJECT).code == expected
 
 
 @pytest.mark.parametrize(
     ("found", "counts"),
     [(fault(400), False), (fault(401), False), (fault(408), True), (fault(429), True), (fault(500), True), (fault(413), False),
      (fault(kind=FaultKind.CONNECTION), True), (fault(kind=FaultKind.TRUNCATED), True),
-     (fault(kind=FaultKind.STREAM, error_type="rate_limit_exceeded"), True),
-     (fault(kind=FaultKind.STREAM, error_type="invalid_request"), False)],
+     (told(error_type="rate_limit_exceeded"), True), (told(error_type="invalid_request"), False)],
 )  # fmt: skip
 def test_what_the_breaker_counts(found, counts):
     assert counts_as_failure(found) is counts
@@ -117,7 +128,7 @@ def test_moderation():
         "provider_name": "OpenAI",
         "model_slug": "x",
     }
-    report = classify(fault(403, metadata=metadata), SUBJECT)
+    report = classify(told(403, metadata=metadata), SUBJECT)
     assert (report.code, report.values["reason"], report.values["provider"]) == (
         "openrouter_error",
         "violence",
@@ -131,7 +142,7 @@ def test_moderation():
 def test_upstream_error_in_raw():
     raw = json.dumps({"error": {"type": "overloaded_error", "message": "Overloaded"}})
     values = classify(
-        fault(502, message="Provider returned error", metadata={"raw": raw, "provider_name": "Anthropic"}), SUBJECT
+        told(502, message="Provider returned error", metadata={"raw": raw, "provider_name": "Anthropic"}), SUBJECT
     ).values
     assert values["detail"] == "Overloaded"
     assert (values["upstream_type"], values["upstream_message"]) == ("overloaded_error", "Overloaded")
@@ -140,24 +151,22 @@ def test_upstream_error_in_raw():
 
 def test_rate_limit_tells_what_and_how_long():
     metadata = {"headers": {"Retry-After": "12.2"}, "limit_source": "openrouter_free_tier_daily"}
-    text = shown(classify(fault(429, metadata=metadata), SUBJECT)).text
+    text = shown(classify(told(429, metadata=metadata), SUBJECT)).text
     assert "Try again in: 13 seconds" in text
     assert "free models, requests per day" in text
 
 
 def test_credits_and_limits():
-    values = classify(fault(402, metadata={"required_cost": 1.5, "account_balance": "0.25"}), SUBJECT).values
+    values = classify(told(402, metadata={"required_cost": 1.5, "account_balance": "0.25"}), SUBJECT).values
     assert (values["required_cost"], values["account_balance"]) == (1.5, 0.25)
-    text = shown(classify(fault(400, error_type="context_length_exceeded"), SUBJECT)).text
+    text = shown(classify(told(400, error_type="context_length_exceeded"), SUBJECT)).text
     assert "Context: 8192 tokens" in text
     assert "8192" not in shown(classify(fault(400), SUBJECT)).text
 
 
 def test_availability_beside_the_metadata():
-    body = json.dumps(
-        {"error": {"availability": {"code": "capacity_exhausted", "retry_after": 40, "fallback_models": ["a/c"]}}}
-    )
-    values = classify(fault(429, body=body), SUBJECT).values
+    availability = {"code": "capacity_exhausted", "retry_after": 40, "fallback_models": ["a/c"]}
+    values = classify(told(429, availability=availability), SUBJECT).values
     assert values["retry_after_seconds"] == 40
     assert "Models that work instead: a/c" in values["diagnostics"]
 
@@ -166,10 +175,9 @@ def test_availability_beside_the_metadata():
     "metadata", [[], ["x"], "text", None, 5, {"raw": None}, {"raw": []}, {"headers": "x", "reasons": {"a": 1}}]
 )
 def test_nested_metadata_of_any_shape(metadata):
-    for more in ({"metadata": metadata if isinstance(metadata, dict) else {}},
-                 {"metadata": {"raw": metadata, "headers": metadata}},
-                 {"body": json.dumps({"error": {"metadata": metadata, "availability": metadata}})}):  # fmt: skip
-        assert ID in shown(classify(fault(403, **more), SUBJECT)).text
+    for more in ({"metadata": metadata}, {"metadata": {"raw": metadata, "headers": metadata}},
+                 {"metadata": metadata, "availability": metadata}):  # fmt: skip
+        assert ID in shown(classify(told(403, **more), SUBJECT)).text
 
 
 OWN = [
@@ -221,11 +229,13 @@ def test_no_secret_is_shown_wherever_it_is_planted(padding):
     key = "sk-or-v1-" + "0123456789abcdef" * 4
     secret = "correct horse battery"
     planted = "z " * (padding // 2) + f"{key} {secret}"
-    found = fault(
-        429, message=planted, provider=planted, request_id=planted, body=planted, endpoint_url=f"https://u:{key}@h",
+    found = told(
+        429, message=planted, provider=planted, request_id=planted,
         metadata={"raw": {"error": {"message": planted}}, "remedy_hint": planted, "reasons": [planted], planted: 1,
                   "api_key": "q1w2e3"},
     )  # fmt: skip
+    assert planted in found.evidence.upstream_message
+    found = evolve(found, message=planted, body=planted, endpoint_url=f"https://u:{key}@h")
     text = shown(
         classify(found, SUBJECT), ErrorPolicy({"RATE_LIMIT_TEMPLATE": EVERYTHING}), Redactor([Secret(secret)])
     ).text
@@ -260,7 +270,8 @@ NAMES = ["raw", "reasons", "patterns", "headers", "previous_errors", "availabili
     st.text(),
 )
 def test_whatever_the_provider_says_it_ends_as_a_text(kind, status, metadata, body, message):
-    found = fault(status, kind, message, metadata=metadata, body=json.dumps(body), code=message, chunk_created=status)
+    read = told(403, message, metadata=metadata, error=body, code=message)
+    found = evolve(read, kind=kind, status=status, body=json.dumps(body), chunk_created=status)
     report = classify(found, SUBJECT)
     assert 400 <= report.status <= 599
     assert ID in shown(report).text

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openrouter_pipe.adapters.openrouter import faults
-from openrouter_pipe.ports.provider import FaultKind, ProviderFault
+from openrouter_pipe.ports.provider import FaultCause, FaultKind, ProviderFault
 
 NOW = 1_790_000_000.0
 
@@ -157,6 +157,55 @@ def test_the_provider_comes_from_where_it_is_named() -> None:
 def test_stream_errors(event: dict[str, Any], status: int | None, code: str) -> None:
     fault = faults.from_event(event, faults.Context(now=NOW))
     assert (fault.kind, fault.message, fault.status, fault.code) == (FaultKind.STREAM, "m", status, code)
+
+
+@pytest.mark.parametrize("where", ["error_type", "code", "metadata"])
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [("invalid_request", 400), ("authentication_error", 401), ("insufficient_quota", 402), ("permission_denied", 403),
+     ("image_not_found", 404), ("precondition_failed", 412), ("request_too_large", 413), ("unprocessable", 422),
+     ("rate_limit_error", 429), (" Server_Error ", 500), ("provider_unavailable", 502), ("overloaded_error", 503),
+     ("timeout", 504), ("418", 418), ("something_new", None), ("99", None), ("600", None), ("", None)],
+)  # fmt: skip
+def test_a_type_stands_for_a_status_where_none_is_named(name: str, status: int | None, where: str) -> None:
+    error = {"metadata": {"error_type": name}} if where == "metadata" else {where: name}
+    assert faults.from_event({"error": {"message": "m", **error}}, faults.Context(now=NOW)).status == status
+
+
+@pytest.mark.parametrize(
+    ("error", "causes"),
+    [
+        ({"metadata": {"reasons": ["violence"]}}, (FaultCause.MODERATION,)),
+        ({"metadata": {"patterns": [{"pattern": "[0-9]{16}"}]}}, (FaultCause.MODERATION,)),
+        ({"metadata": {"flagged_input": None}}, (FaultCause.MODERATION,)),
+        ({"code": "refusal"}, (FaultCause.MODERATION,)),
+        ({"error_type": "image_content_policy_violation"}, (FaultCause.MODERATION,)),
+        ({"metadata": {"failed_routing_step": "privacy"}}, (FaultCause.NO_ROUTE,)),
+        ({"metadata": {"routing_funnel": []}}, (FaultCause.NO_ROUTE,)),
+        ({"metadata": {"limit_source": "openrouter_key_limit"}}, (FaultCause.KEY_LIMIT,)),
+        ({"message": "Key limit exceeded (monthly)"}, (FaultCause.KEY_LIMIT,)),
+        ({"error_type": "max_tokens_exceeded"}, (FaultCause.LENGTH,)),
+        ({"message": "This prompt is too long"}, (FaultCause.LENGTH,)),
+        ({"metadata": {"raw": '{"message": "maximum tokens"}'}}, (FaultCause.LENGTH,)),
+        ({"code": "odd", "metadata": {"raw": {"error": 7}}}, ()),
+        ({"metadata": {"reasons": ["x"], "routing_funnel": 1}}, (FaultCause.MODERATION, FaultCause.NO_ROUTE)),
+    ],
+)
+def test_what_was_wrong(error: dict[str, Any], causes: tuple[FaultCause, ...]) -> None:
+    assert fault_of({"error": {"message": "m", **error}}).evidence.causes == causes
+
+
+def test_what_else_an_error_tells() -> None:
+    raw = {"error": {"type": "overloaded_error", "message": " Overloaded "}}
+    metadata = {"raw": json.dumps(raw), "limit_source": "openrouter_credits", "is_byok": True, "user_id": "user_x",
+                "previous_errors": [{"provider": "P"}], "model_slug": "x/y", "required": "1.5", "balance": 0}  # fmt: skip
+    fault = faults.from_event({"error": {"message": "m", "metadata": metadata}}, faults.Context(now=NOW))
+    told = fault.evidence
+    assert (told.upstream_type, told.upstream_message, told.upstream_error) == ("overloaded_error", "Overloaded", raw)
+    assert (told.rate_limit, told.required_cost, told.account_balance) == ("credits of the account", 1.5, 0.0)
+    assert told.hints == ("Limit: openrouter_credits", "The request used the operator's own provider key (BYOK)")
+    assert (fault.provider, fault.model) == ("P", "x/y")
+    assert "user_id" not in fault.metadata
 
 
 def test_a_chat_error_chunk_names_its_chunk() -> None:
