@@ -34,12 +34,16 @@ run: $(BUNDLE) ## Set up and chat through the bundle (simulated OpenRouter unles
 test: $(BUNDLE) ## Run every test that needs no Open WebUI
 	@$(BIN)/python -m pytest
 
-check: $(VENV)/.installed ## Lint, format, types, import contracts, generated documents
+check: $(VENV)/.installed ## Lint, format, types, import contracts, documentation
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy $(PACKAGES)
 	@cd .typing && PYTHONPATH=. ../$(BIN)/lint-imports --config ../pyproject.toml --no-cache --no-logo
+	@$(MAKE) --no-print-directory docs
+
+docs: $(VENV)/.installed ## Check the generated tables and build the documentation as a site into build/site
 	@$(BIN)/openrouter-pipe docs --check docs
+	@$(BIN)/mkdocs build --quiet --strict --clean
 
 format: $(VENV)/.installed ## Format the code and regenerate documents
 	@$(BIN)/ruff check --fix --quiet . || true

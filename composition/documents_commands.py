@@ -92,7 +92,7 @@ def _prose(text: str) -> str:
         if is_command != within:
             parts.append("```\n" if within else "\n```sh\n" if parts and parts[-1] != "\n" else "```sh\n")
             within = is_command
-        parts.append((re.sub(r"(\S) {2,}(\S)", r"\1  # \2", line.strip()) if within else line) + "\n")
+        parts.append((re.sub(r"(\S) {2,}(\S)", r"\1  # \2", line.strip()) if within else line.strip()) + "\n")
     return "".join([*parts, "```\n" if within else ""])
 
 
