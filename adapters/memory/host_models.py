@@ -2,37 +2,51 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from openrouter_pipe.ports.host_models import Companion, HostModel, HostModelError
 
 
 class MemoryHostModels:
-    """`HostModels` over ``records``; ``writes`` counts, ``refuse`` holds ids whose writing fails."""
+    """`HostModels` over ``records``; ``writes`` counts, ``refuse`` holds ids whose writing fails.
+
+    ``slow`` lets others run between a question and its answer, as a database does.
+    """
 
     def __init__(self) -> None:
         self.records: dict[str, HostModel] = {}
         self.writes = 0
         self.refuse: set[str] = set()
+        self.slow = False
 
     async def all(self) -> Mapping[str, HostModel]:
         """All records; see `HostModels.all`."""
+        await self._pause()
         return dict(self.records)
 
     async def get(self, model_id: str) -> HostModel | None:
         """One record; see `HostModels.get`."""
-        return self.records.get(model_id)
+        found = self.records.get(model_id)
+        await self._pause()
+        return found
 
     async def create(self, model: HostModel) -> None:
         """Add a record; see `HostModels.create`."""
+        await self._pause()
         if model.id in self.records:
             raise HostModelError("the host did not add a model: it exists")
         self._write(model)
 
     async def update(self, model: HostModel) -> None:
         """Change a record; see `HostModels.update`."""
+        await self._pause()
         if model.id in self.records:
             self._write(model)
+
+    async def _pause(self) -> None:
+        if self.slow:
+            await asyncio.sleep(0)
 
     def _write(self, model: HostModel) -> None:
         if model.id in self.refuse:

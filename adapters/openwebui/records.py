@@ -60,7 +60,7 @@ class HostRecords:
             )
             owner = await _owner()
             if await _call(module.Models.insert_new_model, form, owner) is None:
-                raise HostModelError("the host did not add a model: it gave no reason")
+                raise _refused("the host did not add a model")
 
     async def update(self, model: HostModel) -> None:
         """Write name and meta; see `HostModels.update`."""
@@ -77,7 +77,11 @@ class HostRecords:
             if "commit_message" in module.ModelForm.model_fields:
                 kept["commit_message"] = _COMMIT
             form = module.ModelForm(**kept, name=model.name, meta=module.ModelMeta(**model.meta))
-            await _call(module.Models.update_model_by_id, model.id, form)
+            if await _call(module.Models.update_model_by_id, model.id, form) is not None:
+                return
+            # Up to 0.8 the host says the same of a record that is gone and of a failure.
+            if await _call(module.Models.get_model_by_id, model.id) is not None:
+                raise _refused("the host did not change a model")
 
 
 class HostFunctionTable:
@@ -96,21 +100,41 @@ class HostFunctionTable:
             found = await self._find(companion)
             if found is not None:
                 if _version_of(text(found.content)) < companion.version:
-                    await _call(module.Functions.update_function_by_id, found.id, {"content": companion.source})
+                    content = {"content": companion.source}
+                    if await _call(module.Functions.update_function_by_id, found.id, content) is None:
+                        raise _refused("the host did not update a function")
                 return str(found.id)
-            function_id = await self._free_id(companion.suggested_id)
-            manifest = {"title": companion.name, "version": str(companion.version)}
-            form = module.FunctionForm(
-                id=function_id,
-                name=companion.name,
-                content=companion.source,
-                meta=module.FunctionMeta(description=companion.description, manifest=manifest),
-            )
-            owner = await _owner()
-            if await _call(module.Functions.insert_new_function, owner, "filter", form) is None:
-                raise HostModelError("the host did not install a function: it gave no reason")
-            await _call(module.Functions.update_function_by_id, function_id, {"is_active": True})
-            return function_id
+            return await self._insert(companion)
+
+    async def _insert(self, companion: Companion) -> str:
+        module = _module("models.functions")
+        function_id = await self._free_id(companion.suggested_id)
+        manifest = {"title": companion.name, "version": str(companion.version)}
+        form = module.FunctionForm(
+            id=function_id,
+            name=companion.name,
+            content=companion.source,
+            meta=module.FunctionMeta(description=companion.description, manifest=manifest),
+        )
+        owner = await _owner()
+        try:
+            async with _edge("the host did not install a function"):
+                if await _call(module.Functions.insert_new_function, owner, "filter", form) is None:
+                    raise _refused("the host did not install a function")
+        except HostModelError:
+            found = await self._find(companion)
+            if found is None:
+                raise
+            return str(found.id)  # another worker was quicker
+        try:
+            async with _edge("the host did not switch a function on"):
+                if await _call(module.Functions.update_function_by_id, function_id, {"is_active": True}) is None:
+                    raise _refused("the host did not switch a function on")
+        except HostModelError:
+            # Found again it would count as switched off by an administrator, and stay so.
+            await _call(module.Functions.delete_function_by_id, function_id)
+            raise
+        return function_id
 
     async def _find(self, companion: Companion) -> Any:
         functions = await _call(_module("models.functions").Functions.get_functions_by_type, "filter")
@@ -124,6 +148,11 @@ class HostFunctionTable:
             if await _call(table.get_function_by_id, name) is None:
                 return name
         raise HostModelError(f"the host has functions of every id from {wanted} on")
+
+
+def _refused(what: str) -> HostModelError:
+    """The host's older classes return nothing where they fail."""
+    return HostModelError(f"{what}: it gave no reason")
 
 
 def _read(record: Any) -> HostModel:

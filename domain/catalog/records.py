@@ -30,7 +30,7 @@ _UNSET: Final[tuple[JsonValue, ...]] = (None, "", "/static/favicon.png", "/favic
 @frozen
 class RecordPolicy:
     """What is synchronised. ``search_filter`` is the id of the installed companion, None when there is none;
-    ``ours`` are ids of companions that no longer exist and must not be named any more."""
+    ``gone`` are ids of companions that no longer exist and must not be named any more."""
 
     images: bool
     descriptions: bool
@@ -95,6 +95,15 @@ def plan(
     draft.forget(policy.gone)
     if policy.search_filter is not None:
         draft.filter(policy.search_filter, attach=policy.attach_filter and can_search(card), policy=policy)
+    return draft.change()
+
+
+def cleared(record: HostModel, policy: RecordPolicy) -> Change | None:
+    """A record of ours whose model is not on offer: it is left as it is, but names no companion that is gone."""
+    if not policy.writes:
+        return None
+    draft = _Draft(record, is_new=False)
+    draft.forget(policy.gone)
     return draft.change()
 
 

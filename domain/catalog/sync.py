@@ -10,7 +10,7 @@ from typing import Final
 from attrs import evolve, frozen
 
 from openrouter_pipe.domain.catalog.catalog import Catalog, shown_id
-from openrouter_pipe.domain.catalog.records import MEMORY, Change, RecordPolicy, plan
+from openrouter_pipe.domain.catalog.records import MEMORY, Change, RecordPolicy, cleared, plan
 from openrouter_pipe.domain.catalog.selection import SelectionPolicy, exposed
 from openrouter_pipe.domain.catalog.service import CatalogService
 from openrouter_pipe.ports.catalog import ModelCard
@@ -78,6 +78,7 @@ class ModelSync:
         self._clock = clock
         self._policy = policy
         self._done: _Done | None = None
+        self._incomplete = False
 
     async def run(self) -> None:
         """Work until cancelled: look now and then whether catalogue or settings have changed."""
@@ -90,14 +91,17 @@ class ModelSync:
                 await self.sync(policy)
             except HostModelError as error:
                 _log.warning("the host's models were not updated: %s; again in %.0f s", error, _RETRY_AFTER)
+                self._incomplete = True
+            if self._incomplete:
                 await self._clock.sleep(_RETRY_AFTER)
 
     async def sync(self, policy: SyncPolicy) -> int:
         """Write what differs, if anything has changed since the last time; returns how many records were written.
 
         Raises:
-            HostModelError: the host cannot be asked. A single record that it refuses is told in the log and left.
+            HostModelError: the host cannot be asked. A record that it refuses is told in the log and tried again later.
         """
+        self._incomplete = False
         catalog = self._catalog.known()
         done = None if catalog is None else _Done(catalog, policy.selection, policy.records, policy.install_filter)
         if catalog is None or done == self._done:
@@ -109,40 +113,36 @@ class ModelSync:
             await self._host.functions.install(self._host.companion)
         ready = await prepare(self._host, policy)
         todo = await planned(self._host, cards, ready)
-        written = 0
-        for start in range(0, len(todo), AT_ONCE):
-            some = todo[start : start + AT_ONCE]
-            written += sum(await asyncio.gather(*(self._write(one, ready.policy) for one in some)))
-        self._done = done
-        if written:
-            _log.info("%d of the host's records of models were written", written)
-        return written
-
-    async def _write(self, todo: Todo, policy: RecordPolicy) -> int:
-        """The change, made anew on the record as it is now: an administrator may have been at it meanwhile."""
-        models = self._host.models
-        try:
-            if todo.change.is_new:
-                await models.create(todo.change.model)
-                return 1
-            present = await models.get(todo.change.model.id)
-            again = None if present is None else plan(present.id, todo.card, present, policy, todo.icon)
-            if again is None:
-                return 0
-            await models.update(again.model)
-        except HostModelError as error:
-            _log.warning("the record of %s was not written: %s", todo.change.model.id, error)
-            return 0
-        return 1
+        result = await write(self._host.models, todo, ready.policy)
+        self._incomplete = result.refused > 0
+        if not self._incomplete:
+            self._done = done
+        if result.written:
+            _log.info("%d of the host's records of models were written", result.written)
+        return result.written
 
 
 @frozen
 class Todo:
-    """One record to write, and what it was made of."""
+    """One record to write, and what it was made of; ``card`` is None for a model that is not on offer."""
 
     change: Change
-    card: ModelCard
-    icon: str | None
+    card: ModelCard | None
+    icon: str | None = None
+
+    def anew(self, present: HostModel, policy: RecordPolicy) -> Change | None:
+        """The change on the record as it is now: an administrator may have been at it meanwhile."""
+        if self.card is None:
+            return cleared(present, policy)
+        return plan(present.id, self.card, present, policy, self.icon)
+
+
+@frozen
+class Written:
+    """How many records were written, and how many the host refused."""
+
+    written: int
+    refused: int
 
 
 @frozen
@@ -175,7 +175,59 @@ async def planned(host: Host, cards: Sequence[ModelCard], ready: Ready) -> list[
         change = plan(model_id, card, ready.records.get(model_id), ready.policy, icon)
         if change is not None:
             found.append(Todo(change, card, icon))
-    return found
+    return [*found, *_cleared(cards, ready)]
+
+
+async def write(models: HostModels, todo: Sequence[Todo], policy: RecordPolicy) -> Written:
+    """Write, a few at a time. A record that the host refuses is told in the log and costs itself only."""
+    done: list[bool | None] = []
+    for start in range(0, len(todo), AT_ONCE):
+        some = todo[start : start + AT_ONCE]
+        done.extend(await asyncio.gather(*(_write(models, one, policy) for one in some)))
+    return Written(done.count(True), done.count(None))
+
+
+async def _write(models: HostModels, todo: Todo, policy: RecordPolicy) -> bool | None:
+    """Whether it was written; None where the host refused. Others may add, change and delete records meanwhile."""
+    model_id = todo.change.model.id
+    try:
+        present = await models.get(model_id)
+        if present is None:
+            if todo.change.is_new:
+                present = await _created(models, todo.change.model)
+            if present is None:
+                return todo.change.is_new
+        again = todo.anew(present, policy)
+        if again is None:
+            return False
+        await models.update(again.model)
+    except HostModelError as error:
+        _log.warning("the record of %s was not written: %s", model_id, error)
+        return None
+    return True
+
+
+async def _created(models: HostModels, model: HostModel) -> HostModel | None:
+    """Nothing once it is added; the record of another worker that was quicker."""
+    try:
+        await models.create(model)
+    except HostModelError:
+        present = await models.get(model.id)
+        if present is None:
+            raise
+        return present
+    return None
+
+
+def _cleared(cards: Sequence[ModelCard], ready: Ready) -> list[Todo]:
+    """Our other records that name a companion which is gone: the host may refuse to start with them."""
+    offered = {host_id(ready.prefix, card) for card in cards}
+    others = (
+        record
+        for model_id, record in ready.records.items()
+        if model_id.startswith(f"{ready.prefix}.") and model_id not in offered
+    )
+    return [Todo(change, None) for record in others if (change := cleared(record, ready.policy)) is not None]
 
 
 def host_id(prefix: str, card: ModelCard) -> str:

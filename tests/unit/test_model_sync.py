@@ -16,7 +16,7 @@ from openrouter_pipe.adapters.openwebui.request import HostCall, wants_search
 from openrouter_pipe.composition.model_sync import sync_policy
 from openrouter_pipe.domain.catalog.service import CatalogService
 from openrouter_pipe.domain.catalog.sync import Host, ModelSync, SyncPolicy
-from openrouter_pipe.ports.host_models import HostModel
+from openrouter_pipe.ports.host_models import HostModel, HostModelError
 from openrouter_pipe.ports.settings import read_settings
 
 
@@ -126,6 +126,123 @@ async def test_an_uninstalled_switch_leaves_no_id_behind() -> None:
     assert await bench.once(AUTO_INSTALL_ORS_FILTER=False) == 2
     assert bench.models.records["pipe.a.one"].meta["filterIds"] == []
     assert bench.models.records["pipe.a.one"].meta["defaultFilterIds"] == []
+
+
+async def test_a_removed_switch_is_named_nowhere_even_by_models_that_are_no_longer_on_offer() -> None:
+    """Hosts have refused to start over records that name a function which is gone."""
+    bench = Bench()
+    await bench.once()
+    theirs = {
+        **bench.models.records["pipe.a.two"].meta,
+        "description": "Mine.",
+        "filterIds": ["x", "openrouter_search"],
+    }
+    bench.models.records["pipe.a.two"] = evolve(bench.models.records["pipe.a.two"], meta=theirs)
+    bench.functions.sources.clear()
+    assert await bench.once(MODEL_ID="a/one", AUTO_INSTALL_ORS_FILTER=False, UPDATE_MODEL_DESCRIPTIONS=True) == 2
+    hidden = bench.models.records["pipe.a.two"]
+    assert (hidden.meta["filterIds"], hidden.meta["defaultFilterIds"]) == (["x"], [])
+    assert (hidden.name, hidden.meta["description"]) == ("A/TWO", "Mine.")
+    for record in bench.models.records.values():
+        assert "openrouter_search" not in str(record.meta)
+
+
+async def test_two_workers_at_once_write_each_record_once_and_refuse_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    bench.source.entries = tuple(entry(f"a/{number}") for number in range(35))
+    bench.models.slow = True
+    policy = bench.policy()
+    host = Host(bench.models, bench.functions, bench.icons, SEARCH_FILTER)
+    workers = [ModelSync(bench.catalog, host, bench.clock, lambda: None) for _ in range(3)]
+    await bench.catalog.current(policy.connection, policy.refresh_seconds, insist=True)
+    written = await asyncio.gather(*(worker.sync(policy) for worker in workers))
+    assert len(bench.models.records) == 35
+    assert sum(written) == 35
+    assert list(bench.functions.sources) == ["openrouter_search"]
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+    assert [await worker.sync(policy) for worker in workers] == [0, 0, 0]
+
+
+async def test_an_administrator_deletes_and_adds_records_while_they_are_written() -> None:
+    bench = Bench()
+    await bench.once()
+    theirs = HostModel("pipe.a.new", "Theirs", {"description": "Theirs."})
+    bench.source.entries = (entry("a/one"), entry("a/two"), entry("a/new"))
+    bench.clock.advance(10**6)
+    bench.catalog = CatalogService(bench.source, bench.clock)
+    bench.sync = ModelSync(
+        bench.catalog, Host(bench.models, bench.functions, bench.icons, SEARCH_FILTER), bench.clock, lambda: None
+    )
+    read = bench.models.get
+
+    async def get_after_them(model_id: str) -> HostModel | None:
+        bench.models.records.pop("pipe.a.one", None)
+        bench.models.records.setdefault("pipe.a.new", theirs)
+        return await read(model_id)
+
+    bench.models.get = get_after_them  # type: ignore[method-assign]
+    assert await bench.once(UPDATE_MODEL_DESCRIPTIONS=True) == 2
+    assert "pipe.a.one" not in bench.models.records
+    assert bench.models.records["pipe.a.two"].meta["description"] == "About a/two"
+    new = bench.models.records["pipe.a.new"]
+    assert (new.name, new.meta["description"], "capabilities" in new.meta) == ("Theirs", "Theirs.", True)
+
+
+async def test_a_host_that_fails_half_way_is_finished_later(caplog: pytest.LogCaptureFixture) -> None:
+    """The first round writes what it can, the next only the rest, and then there is peace."""
+    bench = Bench()
+    bench.source.entries = tuple(entry(f"a/{number}") for number in range(25))
+    bench.models.refuse = {f"pipe.a.{number}" for number in range(12, 25)}
+    policy = bench.policy()
+    await bench.catalog.current(policy.connection, policy.refresh_seconds, insist=True)
+    clock = ManualClock()
+    host = Host(bench.models, bench.functions, bench.icons, SEARCH_FILTER)
+    worker = asyncio.create_task(ModelSync(bench.catalog, host, clock, lambda: policy).run())
+    await wake(clock, 3)
+    assert (len(bench.models.records), len(caplog.records)) == (12, 13)
+    bench.models.refuse = set()
+    await wake(clock, 3)
+    assert len(bench.models.records) == 12  # not at once again
+    await wake(clock, 300)
+    await wake(clock, 3)
+    assert (len(bench.models.records), bench.models.writes) == (25, 25)
+    for _ in range(5):
+        await wake(clock, 300)
+    assert bench.models.writes == 25
+    worker.cancel()
+    await asyncio.gather(worker, return_exceptions=True)
+
+
+@pytest.mark.parametrize("broken", ["models", "functions"])
+async def test_a_host_that_cannot_be_asked_is_asked_again_later(broken: str, caplog: pytest.LogCaptureFixture) -> None:
+    bench, clock, calls = Bench(), ManualClock(), 0
+
+    async def refuse(*_: object) -> Any:
+        nonlocal calls
+        calls += 1
+        raise HostModelError("the host's database is locked")
+
+    policy = bench.policy()
+    await bench.catalog.current(policy.connection, policy.refresh_seconds, insist=True)
+    setattr(bench.models if broken == "models" else bench.functions, "all" if broken == "models" else "install", refuse)
+    host = Host(bench.models, bench.functions, bench.icons, SEARCH_FILTER)
+    worker = asyncio.create_task(ModelSync(bench.catalog, host, clock, lambda: policy).run())
+    for _ in range(1200):
+        await wake(clock, 3)
+    assert 10 <= calls <= 12  # an hour, every five minutes
+    assert len([one for one in caplog.records if "database is locked" in one.getMessage()]) == calls
+    assert bench.models.records == {}
+    worker.cancel()
+    await asyncio.gather(worker, return_exceptions=True)
+
+
+async def wake(clock: ManualClock, seconds: float) -> None:
+    """Let time pass, and whoever it wakes do its work."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+    clock.advance(seconds)
+    for _ in range(60):
+        await asyncio.sleep(0)
 
 
 async def test_records_of_other_pipes_are_not_looked_at() -> None:
