@@ -20,6 +20,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 import httpx
+from fuzz_leaving import leaves, resolver_number
 
 from openrouter_pipe.adapters.openwebui.content import read_messages, read_parts
 from openrouter_pipe.domain.media import data_urls
@@ -109,6 +110,8 @@ def _is_far(address: IPv4Address | IPv6Address) -> bool:
 def feed_url(url: str, chance: random.Random) -> bool:
     """A URL that is taken names the same host to every reader, and no near address in any form."""
     _feed_address(chance)
+    if chance.random() < 0.2:
+        url = re.sub(r"(?<=//)[^/?#]*", lambda _: _spelled(_near_v4(chance), chance), url, count=1)
     try:
         target = _GUARD.target(url, _POLICY)
     except FileAccessError as refused:
@@ -123,7 +126,10 @@ def feed_url(url: str, chance: random.Random) -> bool:
     assert 0 < target.port < 65536
     assert all("!" <= char <= "~" for char in target.path)
     assert target.path.startswith("/")
+    numeric = resolver_number(host)
+    assert (numeric is not None) == target.is_address, (host, numeric)
     if target.is_address:
+        assert ip_address(host) == numeric, (host, numeric)
         assert _is_far(ip_address(host)), host
         assert not any(ip_address(host) in network for network in _NEAR if network.version == ip_address(host).version)
         return True
@@ -134,6 +140,32 @@ def feed_url(url: str, chance: random.Random) -> bool:
             continue
         raise AssertionError(f"{host} is taken for a name, but {reader} reads an address")
     return True
+
+
+def _near_v4(chance: random.Random) -> int:
+    network = chance.choice([one for one in _NEAR if one.version == 4])
+    return int(network[0]) + chance.randrange(network.num_addresses)
+
+
+def _spelled(number: int, chance: random.Random) -> str:
+    """One of the many ways to write an IPv4 address: fewer parts, octal, hexadecimal, full-width, escaped, inside IPv6."""
+    count = chance.randrange(1, 5)
+    values = [number >> 24, number >> 16 & 255, number >> 8 & 255, number & 255]
+    values = [*values[: count - 1], number & (1 << 8 * (5 - count)) - 1]
+    forms = ("{}", "{}", "0{:o}", "0x{:x}", "0X{:X}", "00{:o}", "{:03}")
+    host = chance.choice((".", ".", "\u3002", "%2e")).join(chance.choice(forms).format(value) for value in values)
+    match chance.randrange(8):
+        case 0:
+            return "".join(chr(ord(char) + 0xFEE0) if char.isdigit() else char for char in host)
+        case 1:
+            return "".join(f"%{ord(char):02x}" for char in host)
+        case 2:
+            before = chance.choice(("::ffff:", "::", "64:ff9b::", "2002:", "::ffff:0:", "fe80::5efe:", "64:ff9b:1::"))
+            return f"[{before}{number >> 16:x}:{number & 0xFFFF:x}{'::' if before == '2002:' else ''}]"
+        case 3:
+            return host + "."
+        case _:
+            return host
 
 
 def _idna(host: str) -> str:
@@ -165,7 +197,9 @@ _LIMIT = 300_000
 def feed_data_url(url: str, chance: random.Random) -> bool:
     """A data URL that is taken decodes to what `base64` makes of it, and nothing over the limit is ever decoded."""
     if chance.random() < 0.02:
-        url += "QUJD" * chance.randrange(120_000)
+        at = chance.choice((len(url), chance.randrange(len(url) + 1)))
+        filler = chance.choice(("QUJD", "QUJD", "QU JD\n", "-_-_", "%41%4", "x", "=", "\xe4%"))
+        url = url[:at] + filler * chance.randrange(480_000 // len(filler)) + url[at:]
     try:
         inline = data_urls.parse(url, _LIMIT)
         checked = data_urls.check(inline)
@@ -259,13 +293,22 @@ _VALUES: list[object] = [
         {"url": {}},
         {"url": ["x"]},
     ),
-    *({"id": "1"}, [None, 1, "x"]),
+    *(
+        {"id": "1"},
+        [None, 1, "x"],
+        "1",
+        "9",
+        "https://10.0.0.1/a.mp4",
+        "https://[::1]/a.pdf",
+        "http://example.com/a.mp4",
+    ),
 ]
 _PARTS = (AudioPart, FilePart, ImagePart, OpaquePart, RefusalPart, TextPart, VideoPart)
 
 
 def feed_blocks(text: str, chance: random.Random) -> bool:
-    """Whatever a body holds where messages belong, what comes out are messages and parts with text where text belongs."""
+    """Whatever a body holds where messages belong, what comes out are messages and parts with text where text belongs,
+    and what leaves is what may."""
     try:
         body = json.loads(text)
     except (ValueError, RecursionError):
@@ -278,6 +321,7 @@ def feed_blocks(text: str, chance: random.Random) -> bool:
         _look_at(message.parts)
     _look_at(read_parts(body))
     assert repr(body) == before, "the reader changed what belongs to the host"
+    leaves(messages, body, chance.randrange(6))
     return bool(messages)
 
 
@@ -331,7 +375,31 @@ _BLOCKS = tuple(
             {"type": "video", "video": {"id": "9"}},
         ],
         [{"type": "refusal", "refusal": "No."}, {"type": "unheard_of", "x": [1, {"y": None}]}],
+        [{"type": "video_url", "video_url": {"url": "https://10.0.0.1/a.mp4"}}],
+        [{"type": "file", "file": {"file_data": "https://169.254.169.254/latest", "filename": "a.pdf"}}],
+        [{"type": "input_file", "file_url": "https://localhost/a.pdf"}, {"type": "image", "image": {"file_id": "1"}}],
+        "Here ![a](/api/v1/files/1/content) and ![b](data:image/png;base64,iVBORw0KGgo=)",
     )
+)
+_CHATS = (
+    json.dumps(
+        [
+            {"role": "user", "content": [{"type": "file", "file": {"file_id": "1"}}]},
+            {"role": "assistant", "content": "![a](/api/v1/files/1/content)"},
+            {
+                "role": "assistant",
+                "content": "",
+                "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+                "reasoning_details": [{"type": "reasoning.text", "text": "hm", "signature": "s", "index": 0}],
+            },
+            {
+                "role": "tool",
+                "tool_call_id": "c",
+                "content": [{"type": "image_url", "image_url": {"url": "/api/v1/files/9/content"}}],
+            },
+            {"role": "user", "content": "And now?"},
+        ]
+    ),
 )
 
 TARGETS = (
@@ -483,7 +551,7 @@ TARGETS = (
     ),
     Target(
         "blocks",
-        _BLOCKS,
+        (*_BLOCKS, *_CHATS),
         ("null", "{}", "[]", '"', "1e999", "\\u0000", "\\ud800", "NaN", "[" * 60, '{"a":' * 60, "true"),
         feed_blocks,
     ),
