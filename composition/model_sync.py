@@ -54,13 +54,14 @@ def latest_policy(latest: LatestSettings, pipe_id: str) -> Callable[[], SyncPoli
 def icon_place(latest: LatestSettings) -> Callable[[], IconPlace | None]:
     """Where icons are listed by the latest request's settings; None before the first, and where they are switched off."""
 
-    def place() -> IconPlace | None:
-        settings = latest.settings
-        if settings is None or not settings.UPDATE_MODEL_IMAGES:
-            return None
-        return IconPlace(urljoin(settings.BASE_URL, _ICON_LIST), fetch_policy(settings))
+    return lambda: None if latest.settings is None else icon_place_of(latest.settings)
 
-    return place
+
+def icon_place_of(settings: Settings) -> IconPlace | None:
+    """Where icons are listed by these settings; None where they are switched off."""
+    if not settings.UPDATE_MODEL_IMAGES:
+        return None
+    return IconPlace(urljoin(settings.BASE_URL, _ICON_LIST), fetch_policy(settings))
 
 
 def host_of(icons: IconSource | None = None) -> Host:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import re
 from typing import Any
 
 import pytest
 from attrs import evolve
+from rich.console import Console
 
 from openrouter_pipe.adapters.memory import ScriptedCatalog
 from openrouter_pipe.adapters.memory.host_models import MemoryHostFunctions, MemoryHostModels, MemoryIcons
@@ -14,8 +17,9 @@ from openrouter_pipe.adapters.memory.runtime import ManualClock
 from openrouter_pipe.adapters.openwebui.companions import SEARCH_FILTER, SEARCH_FLAG
 from openrouter_pipe.adapters.openwebui.request import HostCall, wants_search
 from openrouter_pipe.composition.model_sync import sync_policy
+from openrouter_pipe.composition.sync_command import print_plan
 from openrouter_pipe.domain.catalog.service import CatalogService
-from openrouter_pipe.domain.catalog.sync import Host, ModelSync, SyncPolicy
+from openrouter_pipe.domain.catalog.sync import Host, ModelSync, SyncPolicy, planned, prepare
 from openrouter_pipe.ports.host_models import HostModel, HostModelError
 from openrouter_pipe.ports.settings import read_settings
 
@@ -243,6 +247,21 @@ async def wake(clock: ManualClock, seconds: float) -> None:
     clock.advance(seconds)
     for _ in range(60):
         await asyncio.sleep(0)
+
+
+async def test_the_plan_shows_icons_and_what_else_is_written() -> None:
+    bench = Bench()
+    bench.icons.urls = {"a/one": "data:image/png;base64," + "A" * 3050}
+    policy = bench.policy(UPDATE_MODEL_DESCRIPTIONS=True)
+    host = Host(bench.models, bench.functions, bench.icons, SEARCH_FILTER)
+    catalog = await bench.catalog.current(policy.connection, policy.refresh_seconds, insist=True)
+    todo = await planned(host, catalog.cards, await prepare(host, policy))
+    console = Console(file=io.StringIO(), width=160)
+    print_plan(todo, console)
+    shown = console.file.getvalue()
+    assert re.search(r"pipe\.a\.one\W+new\W+3\.0 KiB\W+description, vision", shown)
+    assert re.search(r"pipe\.a\.two\W+new\W+description, vision", shown)
+    assert "base64" not in shown
 
 
 async def test_records_of_other_pipes_are_not_looked_at() -> None:
