@@ -112,7 +112,7 @@ class ReasoningItem:
 
     ``summary`` and ``text`` are readable; ``encrypted`` and ``signature`` are opaque proofs without which some providers
     refuse the replay; ``format`` names the provider family that can read them. ``details`` are the chat-completions
-    twin of the same block, kept verbatim.
+    twin of the same block, kept verbatim. ``made_by`` is the id of the model that made a stored block; it is never sent.
     """
 
     id: str | None = None
@@ -123,6 +123,7 @@ class ReasoningItem:
     format: str | None = None
     details: tuple[JsonObject, ...] = field(default=(), repr=False)
     payload: JsonObject = field(factory=dict, repr=False)
+    made_by: str = field(default="", eq=False)
 
 
 @frozen

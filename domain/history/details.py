@@ -13,6 +13,7 @@ from openrouter_pipe.ports.json import JsonObject, JsonValue
 
 _NEED_PROOF: Final = "anthropic"
 _NEED_FOLLOWER: Final = "openai"
+_KINDS_OF_DETAIL: Final = frozenset({"reasoning.text", "reasoning.summary", "reasoning.encrypted"})
 
 
 def reasoning_items(details: Sequence[JsonObject]) -> tuple[ReasoningItem, ...]:
@@ -41,9 +42,25 @@ def is_proven(item: ReasoningItem) -> bool:
     return bool(item.details) and all(_holds_proof(detail) or _index(detail) in signed for detail in item.details)
 
 
+def is_empty(item: ReasoningItem) -> bool:
+    """Whether the block says nothing and proves nothing; such a block only refers to what no provider has kept."""
+    words = (*item.summary, *item.text, item.encrypted, item.signature)
+    return not any(map(_filled, words)) and all(map(_is_empty_detail, item.details))
+
+
+def holds_proof(item: ReasoningItem) -> bool:
+    """Whether the block holds something encrypted or signed, which only its maker can check."""
+    return _filled(item.encrypted) or _filled(item.signature) or any(map(_holds_proof, item.details))
+
+
 def needs_follower(item: ReasoningItem) -> bool:
     """Whether the provider refuses the block when nothing of the assistant's follows it."""
     return _NEED_FOLLOWER in (item.format or "")
+
+
+def _is_empty_detail(detail: JsonObject) -> bool:
+    known = _text(detail, "type") in _KINDS_OF_DETAIL
+    return known and not any(_filled(detail.get(key)) for key in ("text", "summary", "data", "signature"))
 
 
 def _holds_proof(detail: JsonObject) -> bool:

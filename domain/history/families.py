@@ -1,7 +1,9 @@
 """Reasoning of another family: when a chat changes models, opaque proofs of one provider family are refused by another.
 
-The rest of the history stays; calls that stood behind such reasoning lose the provider's own item ids, so that nothing
-refers to what is no longer there.
+Reasoning goes back only to the family that made it. The family is that of the model that made the item (a stored item
+knows it) and the one that its format names; either is enough, because models of one vendor may be served in the format of
+another. Where neither is known, or a router decides who answers, everything goes back: `without_proofs` is for the refusal
+that may follow. The rest of the history always stays.
 """
 
 from __future__ import annotations
@@ -9,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from attrs import evolve
-
-from openrouter_pipe.ports.items import FunctionCallItem, InputItem, ReasoningItem
+from openrouter_pipe.domain.history.details import holds_proof
+from openrouter_pipe.domain.history.dropping import without_reasoning
+from openrouter_pipe.ports.items import InputItem, ReasoningItem
 
 _FAMILIES: Final = {
     "openai": "openai",
@@ -20,33 +22,32 @@ _FAMILIES: Final = {
     "x-ai": "xai",
     "meta-llama": "meta",
 }
-"""The vendor in a model's id, and the word in the format of reasoning that its models read."""
+"""The vendor in a model's id, and the word in the format of reasoning that its models read. Other vendors are families of
+their own, under their own name."""
+
+_ROUTERS: Final = frozenset({"", "openrouter", "@preset"})
 
 
 def without_foreign_reasoning(items: Sequence[InputItem], model: str) -> tuple[InputItem, ...]:
-    """``items`` as ``model`` (vendor/slug) can read them; the very same objects where nothing is foreign.
-
-    Routers and vendors without a family of their own get everything: they read what they know and refuse nothing.
-    """
-    own = _FAMILIES.get(model.lower().lstrip("~").partition("/")[0])
+    """``items`` as ``model`` (vendor/slug) can read them; the very same objects where nothing is foreign."""
+    own = _family(model) if "/" in model else None
     if own is None:
         return tuple(items)
-    kept: list[InputItem] = []
-    behind_foreign = False
-    for item in items:
-        match item:
-            case ReasoningItem():
-                behind_foreign = _is_foreign(item.format, own)
-                if not behind_foreign:
-                    kept.append(item)
-            case FunctionCallItem() if behind_foreign:
-                kept.append(evolve(item, id=None, payload={}))
-            case _:
-                behind_foreign = False
-                kept.append(item)
-    return tuple(kept)
+    return without_reasoning(items, lambda item: bool(origins := _origins(item)) and own not in origins)
 
 
-def _is_foreign(format_name: str | None, own: str) -> bool:
-    family = next((word for word in _FAMILIES.values() if word in (format_name or "")), None)
-    return family is not None and family != own
+def without_proofs(items: Sequence[InputItem]) -> tuple[InputItem, ...]:
+    """``items`` without reasoning that holds anything encrypted or signed, which is what a provider may refuse."""
+    return without_reasoning(items, holds_proof)
+
+
+def _origins(item: ReasoningItem) -> frozenset[str]:
+    named = next((word for word in _FAMILIES.values() if word in (item.format or "")), None)
+    return frozenset(family for family in (named, _family(item.made_by)) if family is not None)
+
+
+def _family(model: str) -> str | None:
+    """The family of a model; of older rows also in the spelling with dots. None for routers, presets and no name."""
+    name = model.lower().lstrip("~")
+    vendor = name.partition("/" if "/" in name else ".")[0]
+    return None if vendor in _ROUTERS else _FAMILIES.get(vendor, vendor)

@@ -2,7 +2,8 @@
 
 After `repair` every output has its call before it, every call has exactly one output, no call id and no item id occurs
 twice, nothing is left of kinds that providers must not see again, no reasoning lacks the proof or the follower that its
-provider insists on, and no assistant message is empty. Items that need no repair come back as the very same objects.
+provider insists on or carries nothing at all, and no assistant message is empty. Items that need no repair come back as
+the very same objects.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import Final
 
 from attrs import evolve
 
-from openrouter_pipe.domain.history.details import is_proven, needs_follower
+from openrouter_pipe.domain.history.details import is_empty, is_proven, needs_follower
+from openrouter_pipe.domain.history.dropping import without_reasoning
 from openrouter_pipe.ports.items import (
     FunctionCallItem,
     FunctionOutputItem,
@@ -45,7 +47,8 @@ def repair(items: Sequence[InputItem]) -> tuple[InputItem, ...]:
     replayable = [item for item in items if _is_replayable(item)]
     paired = _pair(replayable)
     signed = _drop_unsigned_runs(paired)
-    followed = _drop_dangling_reasoning(signed)
+    filled = without_reasoning(signed, is_empty)
+    followed = _drop_dangling_reasoning(filled)
     return tuple(_unique_ids(followed))
 
 

@@ -9,6 +9,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from attrs import evolve
+
 from openrouter_pipe.domain import retention
 from openrouter_pipe.domain.breakers import Scope
 from openrouter_pipe.domain.history import markers
@@ -16,7 +18,7 @@ from openrouter_pipe.domain.policies import TurnPolicies
 from openrouter_pipe.domain.turn.services import Services
 from openrouter_pipe.ports.artifacts import Artifact, ArtifactStore, ArtifactStoreError, CachedReads
 from openrouter_pipe.ports.chat import ChatRequest
-from openrouter_pipe.ports.items import InputItem
+from openrouter_pipe.ports.items import InputItem, ReasoningItem
 
 _log = logging.getLogger(__name__)
 
@@ -120,10 +122,11 @@ class Memory:
 
     def _decode(self, artifact: Artifact) -> InputItem | None:
         try:
-            return self._services.codec.decode(artifact.payload)
+            item = self._services.codec.decode(artifact.payload)
         except ValueError:
             _log.warning("stored item %s cannot be read and is left out", artifact.id)
             return None
+        return evolve(item, made_by=artifact.model_id) if isinstance(item, ReasoningItem) else item
 
     def _failed(self, what: str, error: ArtifactStoreError) -> None:
         self.trouble = True

@@ -14,6 +14,7 @@ import attrs
 from openrouter_pipe.domain import tasks
 from openrouter_pipe.domain import usage as usages
 from openrouter_pipe.domain.history.build import repair
+from openrouter_pipe.domain.history.families import without_proofs
 from openrouter_pipe.domain.policies import TurnPolicies
 from openrouter_pipe.domain.streaming.reducer import TurnReducer
 from openrouter_pipe.domain.turn import preparation
@@ -52,6 +53,7 @@ class Turn:
         self._reducer = TurnReducer(services.clock, services.ids, thinking, quiet=is_task)
         self._made: tuple[InputItem, ...] = ()
         self._tail: tuple[InputItem, ...] = ()
+        self._refused = 0  # the first so many of what was made are sent without the reasoning that was refused
         self._tool_rounds = 0
         self._provider_seconds = 0.0
 
@@ -166,9 +168,11 @@ class Turn:
         sent = round_.request
         used = round_.usage.total_tokens if round_.usage is not None else 0
         outputs = calls.items(tokens_left(prepared.model.card.context_length, used))
+        if sent.input[len(sent.input) - len(self._tail) :] != self._tail:  # a recovery has taken reasoning out of it
+            self._tail, self._refused = without_proofs(self._tail), len(self._made)
         history = sent.input[: len(sent.input) - len(self._tail)]
         self._made += (*self._reducer.items(), *outputs)
-        self._tail = repair(self._made)
+        self._tail = repair((*without_proofs(self._made[: self._refused]), *self._made[self._refused :]))
         following = attrs.evolve(sent, input=(*history, *self._tail))
         if self._tool_rounds > self._policies.tools.max_loops:
             return attrs.evolve(following, tools=(), tool_choice=None, parallel_tool_calls=None)

@@ -522,6 +522,47 @@ async def test_an_error_as_first_and_only_event_is_tried_again() -> None:
     assert len(house.provider.requests) == 3
 
 
+UNREADABLE = status(400, "Provider returned error", metadata={"raw": '{"error":{"code":"invalid_encrypted_content"}}'})
+
+
+def thinks(name: str) -> ReasoningItem:
+    return ReasoningItem(name, encrypted=f"secret of {name}", format="openai-responses-v1")
+
+
+async def test_refused_reasoning_of_this_turn_costs_one_more_request_and_is_not_sent_again() -> None:
+    rounds = [calling(call(call_id=f"call_{n}"), thought=thinks(f"rs_{n}")) for n in range(3)]
+    house = House(rounds[0], [UNREADABLE], rounds[1], rounds[2], answer("done")).tool("look", look)
+    events = await house.hear(toolbox=house.toolbox)
+    assert text(events) == "done"
+    sent = [
+        [item.id if isinstance(item, ReasoningItem) else item.call_id for item in request.input[1:]]
+        for request in house.provider.requests
+    ]
+    assert sent == [
+        [],
+        ["rs_0", "call_0", "call_0"],
+        ["call_0", "call_0"],
+        ["call_0", "call_0", "rs_1", "call_1", "call_1"],
+        ["call_0", "call_0", "rs_1", "call_1", "call_1", "rs_2", "call_2", "call_2"],
+    ]
+    assert [request.input[0] for request in house.provider.requests] == [house.provider.requests[0].input[0]] * 5
+
+
+async def test_reasoning_that_is_refused_twice_in_a_round_ends_the_turn() -> None:
+    house = House(calling(call(), thought=thinks("rs")), [UNREADABLE], [UNREADABLE]).tool("look", look)
+    events = await house.hear(toolbox=house.toolbox)
+    assert isinstance(terminal(events), Failed)
+    assert len(house.provider.requests) == 3
+
+
+async def test_reasoning_is_not_refused_away_after_visible_output() -> None:
+    first = calling(call(), thought=thinks("rs"))
+    house = House(first, [TextDelta(0, 0, "Par"), UNREADABLE]).tool("look", look)
+    events = await house.hear(toolbox=house.toolbox)
+    assert terminal(events).partial
+    assert len(house.provider.requests) == 2
+
+
 async def test_a_refused_effort_costs_exactly_one_more_request() -> None:
     refusal = status(
         400, "Unsupported value: 'medium'. Supported values are: 'low' and 'high'.", body="reasoning.effort"
@@ -769,7 +810,9 @@ THOUGHT = ReasoningItem("rs", text=("why",), signature="sig", format="anthropic-
 
 
 async def test_artifacts_are_durable_before_their_marker_is_shown_and_come_back_in_one_query() -> None:
-    house = House(calling(call(), thought=THOUGHT), answer("done"), answer("again")).tool("look", look)
+    house = House(calling(call(), thought=THOUGHT), answer("done", model="acme/one"), answer("again")).tool(
+        "look", look
+    )
     shown: list = []
     async for event in house.conversation.respond(house.request(toolbox=house.toolbox, persistent=True)):
         if isinstance(event, MarkersIssued):

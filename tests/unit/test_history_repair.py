@@ -60,6 +60,42 @@ def test_a_sound_sequence_comes_back_as_it_was() -> None:
     assert all(one is other for one, other in zip(repair(items), items, strict=True))
 
 
+@pytest.mark.parametrize(
+    "empty",
+    [
+        ReasoningItem("rs_0"),
+        ReasoningItem("rs_0", format="openai-responses-v1", payload={"type": "reasoning", "id": "rs_0", "summary": []}),
+        ReasoningItem("rs_0", ("", " "), ("\n",), " ", "", "unknown"),
+        ReasoningItem("rs_0", details=({"type": "reasoning.text", "text": "", "format": "unknown", "index": 0},)),
+        ReasoningItem("rs_0", details=({"type": "reasoning.encrypted", "data": None},), format="google-gemini-v1"),
+    ],
+)
+def test_reasoning_that_carries_nothing_goes_and_its_calls_do_not_refer_to_it(empty: ReasoningItem) -> None:
+    first, second = call("a", id="fc_a"), call("b", id="fc_b")
+    items = (USER, empty, first, second, output("a"), output("b"), thought("1"), call("c", id="fc_c"), output("c"))
+    bare = (FunctionCallItem("a", "f", "{}"), FunctionCallItem("b", "f", "{}"))
+    assert repair(items) == (USER, *bare, *items[4:])
+    assert repair((USER, empty, SAID)) == (USER, SAID)
+    assert repair((USER, empty)) == (USER,)
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        ReasoningItem("rs_0", summary=("s",)),
+        ReasoningItem("rs_0", text=("t",)),
+        ReasoningItem("rs_0", encrypted="e"),
+        ReasoningItem("rs_0", signature="s", format="google-gemini-v1"),
+        ReasoningItem("rs_0", details=({"type": "reasoning.encrypted", "data": "e"},)),
+        ReasoningItem("rs_0", details=({"type": "reasoning.text", "signature": "e"},)),
+        ReasoningItem("rs_0", details=({"type": "reasoning.server_tool_call", "tool_name": "search"},)),
+    ],
+)
+def test_reasoning_that_carries_anything_stays(item: ReasoningItem) -> None:
+    items = (USER, item, call("a", id="fc_a"), output("a"), SAID)
+    assert all(one is other for one, other in zip(repair(items), items, strict=True))
+
+
 def test_calls_without_output_are_completed_behind_their_run() -> None:
     assert repair((USER, call("a"), call("b"), output("b"), USER)) == (
         USER, call("a"), call("b"), output("a", NO_OUTPUT), output("b"), USER

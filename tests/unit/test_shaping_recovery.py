@@ -1,9 +1,10 @@
 """Refusals cured by one changed request, each cure once."""
 
 import pytest
+from attrs import evolve
 
 from openrouter_pipe.domain.shaping.recovery import recover
-from openrouter_pipe.ports.items import MessageItem, Role, TextPart
+from openrouter_pipe.ports.items import MessageItem, ReasoningItem, Role, TextPart
 from openrouter_pipe.ports.provider import (
     Endpoint,
     FaultKind,
@@ -126,3 +127,54 @@ def test_all_three_in_a_row_then_nothing() -> None:
         assert recovery.name not in tried
         request, tried = recovery.request, tried | {recovery.name}
     assert tried == {"cache_control", "effort", "thinking"}
+
+
+SECRET = ReasoningItem("rs_1", encrypted="e", format="openai-responses-v1")
+SIGNED = ReasoningItem("rs_2", text=("t",), signature="s", format="anthropic-claude-v1")
+WORDS = ReasoningItem("rs_3", text=("t",))
+THOUGHTFUL = ProviderRequest(
+    Endpoint.RESPONSES, "a/b", (CACHED, SECRET, SIGNED, WORDS), reasoning=Reasoning(effort="low")
+)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        status(metadata={"raw": '{"error":{"message":"no","code":"invalid_encrypted_content"}}'}),
+        status("The encrypted content gAAA could not be verified. Reason: it could not be decrypted or parsed."),
+        status("The encrypted content for item rs_0a1b could not be verified."),
+        status("Could not decrypt the provided encrypted_content"),
+        status("messages.3.content.0: Invalid `signature` in `thinking` block"),
+        status("messages.3.content.0: Invalid `data` in `redacted_thinking` block"),
+        status("`thinking` or `redacted_thinking` blocks in the latest assistant message cannot be modified."),
+        status("Thought signature is not valid"),
+        status("Corrupted thought signature."),
+        status("Item with id 'rs_0a1b' not found. Items are not persisted when `store` is set to false.", 404),
+        ProviderFault(FaultKind.STREAM, "invalid_encrypted_content"),
+    ],
+)
+def test_refused_reasoning_is_left_out_once(fault: ProviderFault) -> None:
+    recovery = recover(THOUGHTFUL, fault, frozenset())
+    assert recovery is not None
+    assert recovery.name == "proofs"
+    assert recovery.request == evolve(THOUGHTFUL, input=(CACHED, WORDS))
+    assert "reasoning" in recovery.status
+    assert recover(THOUGHTFUL, fault, frozenset({"proofs"})) is None
+    assert recover(recovery.request, fault, frozenset()) is None
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Function call is missing a thought_signature in functionCall parts",
+        "Invalid signature of the webhook",
+        "reasoning.encrypted_content is not included",
+        "no cookie encrypted content",
+    ],
+)
+def test_other_refusals_leave_reasoning_alone(message: str) -> None:
+    assert recover(THOUGHTFUL, status(message), frozenset()) is None
+
+
+def test_a_server_error_is_no_refusal_of_reasoning() -> None:
+    assert recover(THOUGHTFUL, status("invalid_encrypted_content", 500), frozenset()) is None
