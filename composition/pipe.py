@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import sys
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol, cast, runtime_checkable
@@ -31,6 +30,7 @@ from openrouter_pipe.adapters.openrouter import (
     OpenRouterProvider,
 )
 from openrouter_pipe.adapters.openwebui import make_pipe_class
+from openrouter_pipe.adapters.openwebui.host import told
 from openrouter_pipe.adapters.system import SystemClock, SystemIds, SystemRandomness
 from openrouter_pipe.adapters.web import GuardedFetcher, WebIcons
 from openrouter_pipe.composition.core import CoreContainer
@@ -65,10 +65,10 @@ _PACKAGE: Final = __name__.removesuffix(".composition.pipe")
 
 def cache_folder(environment: Mapping[str, str]) -> Path | None:
     """Where small things are kept between starts: below the host's data folder; None where there is none."""
-    data = environment.get("DATA_DIR") or getattr(sys.modules.get("open_webui.env"), "DATA_DIR", None)
-    if not data or not Path(str(data)).is_dir():
+    data = environment.get("DATA_DIR") or told("DATA_DIR")
+    if not data or not Path(data).is_dir():
         return None  # a mistyped folder is not brought to life
-    return Path(str(data)) / "cache" / "openrouter_pipe"
+    return Path(data) / "cache" / "openrouter_pipe"
 
 
 class PipeContainer(containers.DeclarativeContainer):

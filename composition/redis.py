@@ -25,6 +25,7 @@ from openrouter_pipe.adapters.redis import (
 )
 from openrouter_pipe.adapters.redis.keys import Keys
 from openrouter_pipe.adapters.sql.sealer import SealingSqlArtifactStore
+from openrouter_pipe.composition.host_environment import with_database
 from openrouter_pipe.composition.policies import turn_policies
 from openrouter_pipe.composition.served import LatestSettings
 from openrouter_pipe.domain.policies import TurnPolicies
@@ -99,7 +100,7 @@ def artifact_store(
     environment: Mapping[str, str], pipe_id: str, metrics: Metrics
 ) -> SealingSqlArtifactStore | CachedArtifactStore:
     """The store of one pipe: the database, behind Redis where the process qualifies. Opens nothing."""
-    inner = SealingSqlArtifactStore(environment)
+    inner = SealingSqlArtifactStore(with_database(environment))
     if not plan(environment).active:
         return inner
     return CachedArtifactStore(inner, redis_link(environment), _keys(environment, pipe_id), metrics)

@@ -10,6 +10,7 @@ import inspect
 import re
 import sys
 from collections.abc import Awaitable
+from pathlib import PurePath
 from types import ModuleType
 from typing import Any, Final, TypeVar
 
@@ -56,9 +57,14 @@ def _loaded(name: str) -> ModuleType | None:
     return sys.modules.get(name)
 
 
+def told(name: str) -> str:
+    """What the running host's own environment says under ``name`` (VERSION, DATA_DIR, DATABASE_URL); else empty."""
+    value = getattr(_loaded("open_webui.env"), name, None)
+    return str(value) if isinstance(value, str | PurePath) else ""
+
+
 def _version() -> tuple[int, ...]:
-    text = getattr(_loaded("open_webui.env"), "VERSION", "")
-    found = re.match(r"(\d+)\.(\d+)\.(\d+)", text) if isinstance(text, str) else None
+    found = re.match(r"(\d+)\.(\d+)\.(\d+)", told("VERSION"))
     numbers = tuple(int(group) for group in found.groups()) if found else ()
     return numbers if any(numbers) else ()
 

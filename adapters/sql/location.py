@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping
 
 from attrs import field, frozen
@@ -39,8 +38,7 @@ class Location:
 def locate(environment: Mapping[str, str]) -> Location:
     """The host's database.
 
-    DATABASE_TYPE, _USER, _PASSWORD, _HOST, _PORT and _NAME together, else DATABASE_URL, else ``webui.db`` in DATA_DIR;
-    without any of them, what the running host itself has found.
+    DATABASE_TYPE, _USER, _PASSWORD, _HOST, _PORT and _NAME together, else DATABASE_URL, else ``webui.db`` in DATA_DIR.
 
     Raises:
         ArtifactStoreError: nothing names a database, the address cannot be read, or it is of a kind we do not speak.
@@ -73,13 +71,5 @@ def _address(environment: Mapping[str, str]) -> str:
     elif environment.get("DATA_DIR"):
         address = f"sqlite:///{environment['DATA_DIR']}/webui.db"
     else:
-        address = _address_of_running_host()
+        raise ArtifactStoreError("No database is configured; set DATABASE_URL, or DATA_DIR to the host's data folder")
     return address.replace("postgres://", "postgresql://")
-
-
-def _address_of_running_host() -> str:
-    # The host's default data folder depends on how it was installed; only the host knows it, and only when loaded.
-    address = getattr(sys.modules.get("open_webui.env"), "DATABASE_URL", None)
-    if isinstance(address, str) and address:
-        return address
-    raise ArtifactStoreError("No database is configured; set DATABASE_URL, or DATA_DIR to the host's data folder")

@@ -14,6 +14,7 @@ from typing import Final, cast
 
 from attrs import field, frozen
 
+from openrouter_pipe.adapters.openwebui.host import told
 from openrouter_pipe.adapters.openwebui.records import stored_valves
 from openrouter_pipe.adapters.openwebui.secret_values import decrypt
 from openrouter_pipe.ports.json import JsonValue
@@ -117,8 +118,7 @@ def has_host() -> bool:
 
 def host_version() -> str:
     """The version of the running host, else of the one that is installed; empty where there is none."""
-    told = getattr(sys.modules.get("open_webui.env"), "VERSION", None)
-    running = told if isinstance(told, str) else ""
+    running = told("VERSION")
     if running.strip("0."):
         return running
     # Outside of the server the host may call itself 0.0.0.

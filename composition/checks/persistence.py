@@ -7,6 +7,7 @@ from typing import Final
 from openrouter_pipe.adapters.sql import health
 from openrouter_pipe.adapters.sql.health import TableHealth
 from openrouter_pipe.composition.checks.result import LATE_SECONDS, Check, Checklist, Group, Subject
+from openrouter_pipe.composition.host_environment import with_database
 from openrouter_pipe.composition.policies import store_policy
 from openrouter_pipe.ports.artifacts import ArtifactStoreError
 from openrouter_pipe.ports.settings import Settings
@@ -73,7 +74,9 @@ def _retention(subject: Subject) -> Check:
 
 async def _database(subject: Subject) -> list[Check]:
     try:
-        found = await health.examine(subject.environment, store_policy(subject.settings, subject.pipe_id))
+        found = await health.examine(
+            with_database(subject.environment), store_policy(subject.settings, subject.pipe_id)
+        )
     except ArtifactStoreError as error:
         remedy = (
             "Name the host's database as the host does (DATABASE_URL or DATA_DIR); check that it runs and admits us."
