@@ -26,7 +26,7 @@ from openrouter_pipe.adapters.openrouter.large_body import LargeBody, render
 from openrouter_pipe.adapters.openrouter.request import address, headers
 from openrouter_pipe.adapters.openrouter.responses_reader import ResponsesReader
 from openrouter_pipe.adapters.openrouter.sse import EVENT_BYTES, Payload, SseDecoder
-from openrouter_pipe.adapters.openrouter.wirejson import Wire, dumps, loads, loads_around
+from openrouter_pipe.adapters.openrouter.wirejson import Wire, dumps, loads_around, loads_event
 from openrouter_pipe.ports.items import AudioPart, FilePart, ImagePart, MessageItem, VideoPart
 from openrouter_pipe.ports.provider import (
     Connection,
@@ -47,6 +47,7 @@ _ERROR_BODY_BYTES: Final = 64 * 1024
 _WHOLE_BODY_BYTES: Final = 256 * 1024 * 1024
 _BLANK_BYTES: Final = 1024 * 1024
 _WARN_SECONDS: Final = 30.0
+_TOLD_SKIPS: Final = 10
 _SSE_STARTS: Final = (b"d", b":", b"e", b"i", b"r")
 
 
@@ -161,6 +162,7 @@ class _Reads:
         self._context = context
         self._decoder = SseDecoder()
         self._seen = False
+        self._skipped = 0
         self._failure: ProviderError | None = None
 
     async def next(self) -> _Batch:
@@ -215,7 +217,7 @@ class _Reads:
         for data in payloads:
             try:
                 if type(data) is bytes and len(data) < THREAD_BYTES:
-                    event = loads(data)
+                    event = loads_event(data)
                 else:
                     event = await _parsed_large(data)
                 batch += read(event)
@@ -223,13 +225,20 @@ class _Reads:
                 self._failure = error
                 break
             except (ValueError, KeyError, TypeError, AttributeError, IndexError) as exc:
-                # By its kind only: the content is somebody's chat.
-                _log.warning("skipped an event that is not JSON of the documented shape (%s)", type(exc).__name__)
+                self._skip(exc)
             if reader.finished:
                 self.over = True
                 break
         self._seen = self._seen or bool(batch)
         return batch
+
+    def _skip(self, error: Exception) -> None:
+        """Tell of an event that was skipped, by its kind only: the content is somebody's chat."""
+        self._skipped += 1
+        if self._skipped <= _TOLD_SKIPS:
+            _log.warning("skipped an event that is not JSON of the documented shape (%s)", type(error).__name__)
+        elif self._skipped == _TOLD_SKIPS + 1:
+            _log.warning("further such events of this stream are skipped without a word")
 
 
 async def _sent(
@@ -301,7 +310,7 @@ async def _whole(first: bytes, answer: Body, reader: _Reader, context: faults.Co
     whole: Any = None
     if complete:
         with suppress(ValueError):
-            whole = loads(body) if len(body) < THREAD_BYTES else await asyncio.to_thread(loads, body)
+            whole = loads_event(body) if len(body) < THREAD_BYTES else await asyncio.to_thread(loads_event, body)
     if not isinstance(whole, dict):
         cut = body[: faults.BODY_LIMIT]
         raise ProviderError(faults.malformed("the answer is not complete JSON", context, status=200, body=cut))
@@ -317,4 +326,4 @@ async def _parsed_large(data: Payload) -> Any:
         with suppress(LookupError, ValueError):
             return await loads_around(data)
         data = await asyncio.to_thread(b"".join, data)
-    return await asyncio.to_thread(loads, data)
+    return await asyncio.to_thread(loads_event, data)

@@ -107,9 +107,7 @@ class ResponsesReader:
         return (ResponseStarted(text_or_none(response.get("id")), text_or_none(response.get("model"))),)
 
     def _terminal(self, event: Wire) -> Iterable[ProviderEvent]:
-        response = event["response"]
-        if not isinstance(response, dict):
-            raise TypeError("response is not an object")
+        response = mapping(event.get("response"))  # whatever it holds, the answer has ended
         status = _finish_status(event["type"], response.get("status"))
         fault = None
         if status is FinishStatus.FAILED:

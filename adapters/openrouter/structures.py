@@ -107,7 +107,7 @@ def responses_usage(value: object) -> Usage | None:
         cached_tokens=usage.input_tokens_details.cached_tokens,
         cache_write_tokens=usage.input_tokens_details.cache_write_tokens,
         reasoning_tokens=usage.output_tokens_details.reasoning_tokens,
-        cost=usage.cost,
+        cost=_price(usage.cost),
         raw=value,
     )
 
@@ -124,7 +124,7 @@ def chat_usage(value: object) -> Usage | None:
         cached_tokens=usage.prompt_tokens_details.cached_tokens,
         cache_write_tokens=usage.prompt_tokens_details.cache_write_tokens,
         reasoning_tokens=usage.completion_tokens_details.reasoning_tokens,
-        cost=usage.cost,
+        cost=_price(usage.cost),
         raw=value,
     )
 
@@ -144,7 +144,7 @@ def seconds(value: object) -> float | None:
 
 def _converter() -> Converter:
     converter = Converter()
-    converter.register_structure_hook(int, lambda value, _: max(0, whole(value) or 0))
+    converter.register_structure_hook(int, lambda value, _: max(0, whole(number(value)) or 0))
     converter.register_structure_hook(float, lambda value, _: number(value))
     converter.register_structure_hook(str, lambda value, _: _word(value))
     converter.register_structure_hook_func(lambda kind: kind == (int | None), lambda value, _: whole(number(value)))
@@ -164,6 +164,11 @@ def _converter() -> Converter:
 
     converter.register_structure_hook_factory(has, lenient)
     return converter
+
+
+def _price(value: float | None) -> float | None:
+    """What something cost; nothing costs less than nothing."""
+    return None if value is None else max(0.0, value)
 
 
 def number(value: object) -> float | None:

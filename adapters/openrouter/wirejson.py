@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import orjson
 
 from openrouter_pipe.ports.json import JsonValue
+
+DEPTH: Final = 128
+"""How deep a value may be nested. What walks through values does so by recursion, and no answer comes near it."""
 
 _REST_BYTES: Final = 64 * 1024
 _STEP_BYTES: Final = 1024 * 1024
@@ -26,15 +29,48 @@ Wire: TypeAlias = dict[str, Any]
 
 
 def loads(data: bytes | str) -> Any:
-    """Parse JSON. Raises `ValueError` for anything that is not JSON in UTF-8, nesting beyond reason included."""
+    """Parse JSON. Raises `ValueError` for anything that is not JSON in UTF-8, nesting beyond reason included.
+
+    Numbers that are none (``NaN``, ``Infinity``), which some writers of JSON let through, are null.
+    """
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
         pass
     try:
-        return json.loads(data, parse_constant=_refuse)
+        return json.loads(data, parse_constant=_no_number)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def loads_event(data: bytes | str) -> Any:
+    """As `loads`, for what becomes part of an answer: nesting deeper than `DEPTH` is refused too."""
+    try:
+        value = orjson.loads(data)  # and not by way of `loads`: this is done for every event
+    except orjson.JSONDecodeError:
+        value = loads(data)
+    if len(data) > 2 * DEPTH and _too_deep(data, value):
+        raise ValueError("nested too deeply")
+    return value
+
+
+def _too_deep(data: bytes | str, value: object) -> bool:
+    """Whether a value is nested deeper than `DEPTH`; its text is asked first, which settles it nearly always."""
+    opened = data.count("[") + data.count("{") if isinstance(data, str) else data.count(b"[") + data.count(b"{")
+    if opened <= DEPTH:
+        return False
+    level = [value]
+    for _ in range(DEPTH):
+        level = [member for one in level for member in _members(one)]
+        if not level:
+            return False
+    return True
+
+
+def _members(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 async def loads_around(pieces: Sequence[bytes]) -> Any:
@@ -61,7 +97,7 @@ async def loads_around(pieces: Sequence[bytes]) -> Any:
     rest = b"".join([*before, head[:begin], _STAND_IN, tail[end:], *after])
     if len(rest) > _REST_BYTES:
         raise LookupError("too much beside the string")
-    value = loads(rest)
+    value = loads_event(rest)
     text, size, first = "", 0, 0
     for number, part in enumerate(parts, 1):
         size += len(part)
@@ -160,5 +196,5 @@ def _mended(value: object) -> Any:
     return value
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
+def _no_number(_: str) -> None:
+    return None

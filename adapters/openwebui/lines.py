@@ -20,11 +20,12 @@ DONE: Final = "data: [DONE]"
 
 
 def encode(value: Any) -> str:
-    """JSON text. Half characters, which no JSON reader takes, become the replacement character."""
+    """JSON text. Half characters, which no JSON reader takes, become the replacement character; no number becomes null."""
     try:
         return orjson.dumps(value).decode()
     except orjson.JSONEncodeError:
-        return orjson.dumps(json.loads(_whole(json.dumps(value, ensure_ascii=False, default=str)))).decode()
+        text = _whole(json.dumps(value, ensure_ascii=False, default=str))
+        return json.dumps(json.loads(text, parse_constant=lambda _: None), ensure_ascii=False)
 
 
 def line(value: Any) -> str:
@@ -79,7 +80,9 @@ def usage_fields(usage: Usage) -> dict[str, Any]:
     if usage.cost is not None:
         known["cost"] = usage.cost
     # The provider's own object describes one round only, so its further fields are true only for a turn of one.
-    further = {key: value for key, value in usage.raw.items() if key not in known} if usage.rounds == 1 else {}
+    further = (
+        {key: value for key, value in usage.raw.items() if key not in {"cost", *known}} if usage.rounds == 1 else {}
+    )
     return {**further, **known}
 
 

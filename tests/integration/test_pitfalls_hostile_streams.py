@@ -1,0 +1,144 @@
+"""What no documented provider sends, on a real socket through the provider adapter and the host's lines.
+
+Odd numbers, bottomless nesting, floods of rubbish: each costs itself only, and what was shown stays whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from fake_host import FakeHost
+from openrouter_pipe.adapters.openwebui import make_pipe_class
+from openrouter_pipe.composition.pipe import PipeContainer, PipeServices
+
+KEY = "sk-or-v1-00112233445566778899aabbccddeeff"
+MODEL = {"id": "vendor/model", "name": "M", "supported_parameters": ["tools", "reasoning"], "pricing": {"prompt": "1"}}
+TEXT = {"type": "response.output_text.delta", "item_id": "m", "output_index": 0, "content_index": 0, "delta": "Hello."}
+MESSAGE = {"type": "message", "id": "m", "role": "assistant", "content": [{"type": "output_text", "text": "Hello."}]}
+
+
+def terminal(**response: Any) -> dict[str, Any]:
+    return {"type": "response.completed", "response": {"id": "gen-1", "status": "completed", "output": [], **response}}
+
+
+def wire(*events: object) -> bytes:
+    return b"".join(
+        b"data: " + (one if isinstance(one, bytes) else json.dumps(one).encode()) + b"\n\n" for one in events
+    )
+
+
+@asynccontextmanager
+async def provider(stream: bytes) -> AsyncIterator[str]:
+    """A server on loopback that answers every question with these bytes."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+        if "content-length:" in head:
+            await reader.readexactly(int(head.split("content-length:")[1].split("\r\n")[0]))
+        asked_for_models = head.startswith("get ")
+        kind = "application/json" if asked_for_models else "text/event-stream"
+        body = json.dumps({"data": [MODEL]}).encode() if asked_for_models else stream
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nConnection: close\r\n\r\n".encode() + body)
+        try:
+            await writer.drain()
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/api/v1"
+
+
+@asynccontextmanager
+async def host(stream: bytes, *, recent: bool = True) -> AsyncIterator[FakeHost]:
+    made: list[PipeServices] = []
+
+    def build(_: str) -> PipeServices:
+        made.append(PipeServices(PipeContainer()))
+        return made[-1]
+
+    from fake_host import HOST_06, HOST_12
+
+    name = "function_router_" + "0" * 32 if recent else "function_router"
+    pipe = make_pipe_class(build, name, lambda: HOST_12 if recent else HOST_06)()
+    async with provider(stream) as url:
+        valves = {"API_KEY": KEY, "BASE_URL": url, "UPDATE_MODEL_IMAGES": False, "UPDATE_MODEL_CAPABILITIES": False}
+        try:
+            yield FakeHost(pipe, recent=recent, valves={**valves, "AUTO_INSTALL_ORS_FILTER": False})
+        finally:
+            for services in made:
+                await services.close()
+
+
+def last_status(asked: FakeHost) -> str:
+    return str([event["data"]["description"] for event in asked.events if event["type"] == "status"][-1])
+
+
+@pytest.mark.parametrize("recent", [True, False])
+@pytest.mark.parametrize(
+    ("usage", "line", "host_sees"),
+    [
+        pytest.param(
+            {"input_tokens": "21", "output_tokens": "9", "total_tokens": "30", "cost": "0.5"},
+            "Cost $0.5 | Total tokens: 30 (Input: 21, Output: 9)",
+            {"input_tokens": 21, "output_tokens": 9, "total_tokens": 30, "cost": 0.5},
+            id="numbers as text",
+        ),
+        pytest.param({"input_tokens": -5, "cost": -1}, "", {"input_tokens": 0, "cost": 0.0}, id="less than nothing"),
+        pytest.param({"input_tokens": 3, "cost": float("nan")}, "Total tokens: 3", {"input_tokens": 3}, id="no number"),
+        pytest.param({"output_tokens": float("inf"), "cost": []}, "", {"output_tokens": 0}, id="no end, and a list"),
+        pytest.param({"input_tokens": 10**30}, "Total tokens: 1", {}, id="more than any parser takes"),
+        pytest.param({"input_tokens": 2, "cost": 1e-9}, "Total tokens: 2", {"cost": 1e-9}, id="a billionth"),
+        pytest.param({"further": 10**30, "nan": float("nan")}, "", {}, id="fields that nobody knows"),
+    ],
+)
+async def test_odd_usage_costs_nobody_the_answer(
+    usage: dict[str, Any], line: str, host_sees: dict[str, Any], recent: bool
+) -> None:
+    async with host(wire(TEXT, terminal(output=[MESSAGE], usage=usage)), recent=recent) as asked:
+        stored = await asked.chat()
+    assert stored.text.strip() == "Hello."
+    assert stored.error is None
+    assert line in last_status(asked)
+    assert "Cost $-" not in last_status(asked)
+    assert stored.usage is not None
+    assert host_sees.items() <= stored.usage.items()
+    assert not isinstance(stored.usage.get("cost", 0.0), list)
+
+
+@pytest.mark.parametrize("response", [None, [], "done", 7, {}], ids=repr)
+async def test_an_answer_has_ended_when_the_provider_says_so_whatever_it_adds(response: object) -> None:
+    async with host(wire(TEXT, {"type": "response.completed", "response": response})) as asked:
+        stored = await asked.chat()
+    assert stored.text.strip() == "Hello."
+    assert stored.error is None
+
+
+@pytest.mark.parametrize("depth", [100, 400, 900, 5000])
+async def test_nesting_without_bottom_costs_its_own_event_only(depth: int) -> None:
+    deep = b"[" * depth + b"]" * depth
+    item = b'{"type":"response.output_item.done","output_index":1,"item":{"type":"reasoning","id":"r","summary":[],'
+    item += b'"encrypted_content":"E","content":' + deep + b"}}"
+    async with host(wire(TEXT, item, terminal(output=[MESSAGE]))) as asked:
+        stored = await asked.chat()
+    assert stored.text.split("\n")[0] == "Hello."
+    assert "###" not in stored.text
+    assert stored.error is None
+
+
+async def test_a_flood_of_broken_events_is_told_a_few_times_and_not_each_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with host(wire(*[b"{broken " + b"x" * 50] * 20_000, TEXT, terminal(output=[MESSAGE]))) as asked:
+        with caplog.at_level(logging.WARNING):
+            stored = await asked.chat()
+    assert stored.text.strip() == "Hello."
+    told = [record for record in caplog.records if "skipped" in record.getMessage()]
+    assert 1 <= len(told) <= 20
