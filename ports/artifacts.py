@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 from attrs import field, frozen
 
 from openrouter_pipe.ports.json import JsonObject
 from openrouter_pipe.ports.settings import Secret
+
+MARKER_END: Final = "]: #"
+"""How the line of a marker ends: what a front end has to know of one that it carries. The grammar is the domain's."""
 
 
 @frozen

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from enum import Enum
 from typing import Any, Final
 
@@ -17,13 +16,13 @@ from openrouter_pipe.adapters.openwebui.content import read_messages
 from openrouter_pipe.adapters.openwebui.history_text import HistoryText
 from openrouter_pipe.adapters.openwebui.host import Host, mapping, text
 from openrouter_pipe.adapters.openwebui.toolbox_entries import provider_tools
+from openrouter_pipe.ports.artifacts import MARKER_END
 from openrouter_pipe.ports.chat import ChatRequest, Identity, Task
 from openrouter_pipe.ports.files import FileStore
 from openrouter_pipe.ports.settings import Settings
 from openrouter_pipe.ports.tools import Toolbox
 
 _NOT_PARAMETERS: Final = frozenset({"model", "messages", "stream", "metadata", "extra_tools", SEARCH_FLAG})
-_ENDS_IN_MARKER: Final = re.compile(r"\]: #\s*\Z")
 _UNSAVED_CHATS: Final = ("local", "temporary:", "channel:")
 MIXTURE_OF_AGENTS: Final = "moa_response_generation"
 """The one task of the host whose result is an answer to read, streamed like any other."""
@@ -102,7 +101,7 @@ def follows_marker(call: HostCall) -> bool:
     content = last.get("content")
     if isinstance(content, list) and content:
         content = mapping(content[-1]).get("text")
-    return _ENDS_IN_MARKER.search(text(content)) is not None
+    return text(content).rstrip().endswith(MARKER_END)
 
 
 def wants_stream(call: HostCall) -> bool:

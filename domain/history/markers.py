@@ -17,9 +17,11 @@ from typing import Final, TypeAlias
 
 from attrs import frozen
 
+from openrouter_pipe.ports.artifacts import MARKER_END
+
 _CHARACTER: Final = "[0-9A-HJKMNP-TV-Z]"
 _LENGTH: Final = 20
-_MARKER_LINE: Final = re.compile(rf"^[ \t]*+\[({_CHARACTER}{{1,40}}+)\]: #[ \t]*+\r?$", re.MULTILINE)
+_MARKER_LINE: Final = re.compile(rf"^[ \t]*+\[({_CHARACTER}{{1,40}}+){re.escape(MARKER_END)}[ \t]*+\r?$", re.MULTILINE)
 _CUT_MARKER: Final = re.compile(rf"(?<=\n)\[({_CHARACTER}{{10,20}}+)(?:\](?:: ?)?)?\Z")
 _FENCE_LINE: Final = re.compile(r"^ {0,3}(`{3,}|~{3,})([^\n]*)$", re.MULTILINE)
 _LONGEST_CUT: Final = 40
@@ -53,7 +55,7 @@ def render(ids: Sequence[str], after: str = "") -> str:
         return ""
     fence = open_fence(after)
     closing = f"\n{fence}" if fence else ""
-    return closing + "\n\n" + "".join(f"[{one}]: #\n" for one in ids)
+    return closing + "\n\n" + "".join(f"[{one}{MARKER_END}\n" for one in ids)
 
 
 def split(text: str) -> tuple[Segment, ...]:
@@ -106,7 +108,7 @@ def inside(spans: Sequence[tuple[int, int]], offset: int) -> bool:
 def _markers(text: str) -> Iterator[re.Match[str]]:
     if _TELLTALE not in text:
         return
-    lines = list(_MARKER_LINE.finditer(text)) if "]: #" in text else []
+    lines = list(_MARKER_LINE.finditer(text)) if MARKER_END in text else []
     cut = _CUT_MARKER.search(text, max(0, len(text) - _LONGEST_CUT))
     if not lines and cut is None:
         return
