@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 import orjson
 from attrs import asdict
 
-from openrouter_pipe.adapters.simulator import account
+from openrouter_pipe.adapters.simulator import account, icons
 from openrouter_pipe.adapters.simulator.catalogue import default_catalogue
 from openrouter_pipe.adapters.simulator.config import KnobError, Knobs, SimulatorConfig, knobs_from_headers, read_knobs
 from openrouter_pipe.adapters.simulator.errors import ErrorReply, json_error, ordered_error, plain_error
@@ -128,6 +128,8 @@ class Simulator:
             await self._inference.serve(exchange, wire, raw, self.catalogue, queued)
         elif known and exchange.method == "GET":
             await self._get(exchange, path)
+        elif exchange.method == "GET" and (picture := icons.answer(exchange.path, self.catalogue)) is not None:
+            await exchange.reply(200, picture[1], {"content-type": picture[0]})
         else:
             await exchange.reply_error(plain_error(404, f"Route {exchange.method} {exchange.path} not found"))
 
