@@ -43,7 +43,7 @@ check: $(VENV)/.installed ## Lint, format, types, import contracts, documentatio
 
 docs: $(VENV)/.installed ## Check the generated tables and build the documentation as a site into build/site
 	@$(BIN)/openrouter-pipe docs --check docs
-	@$(BIN)/mkdocs build --quiet --strict --clean
+	@out=$$($(BIN)/mkdocs build --strict --clean 2>&1) || { echo "$$out"; exit 1; }
 
 format: $(VENV)/.installed ## Format the code and regenerate documents
 	@$(BIN)/ruff check --fix --quiet . || true
