@@ -41,9 +41,10 @@ EXCLUDES = (
 )
 
 # 0.12.4 makes its tables in PostgreSQL with psycopg2, which it lists under its extra "postgres"; its images have it.
+# The optional renderer of icons in SVG is there in the one version and missing in the other, as with people.
 # 0.6.28 imports bs4 but got it only as a dependency of the excluded `unstructured`.
 EXTRA_REQUIREMENTS: dict[str, tuple[str, ...]] = {
-    MAIN_VERSION: ("psycopg2-binary",),
+    MAIN_VERSION: ("psycopg2-binary", "resvg-py>=0.5"),
     OLDEST_VERSION: ("beautifulsoup4",),
 }
 

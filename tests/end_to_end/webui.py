@@ -53,7 +53,7 @@ def run(version: str, port: int, data_dir: Path) -> NoReturn:
             print("provider: OpenRouter, with the key of OPENROUTER_API_KEY (answers cost money)")
         else:
             provider = stack.enter_context(webui_setup.simulated_provider())
-            valves = {"BASE_URL": provider.url, "API_KEY": webui_setup.SIMULATOR_KEY}
+            valves = {"BASE_URL": provider.url, "API_KEY": webui_setup.SIMULATOR_KEY, **webui_setup.SIMULATOR_ICONS}
             print(f"provider: the simulator at {provider.url} (set OPENROUTER_API_KEY to use OpenRouter itself)")
         print(f"starting Open WebUI {version} (about 15 seconds) ...", flush=True)
         host = stack.enter_context(webui_host.WebUIHost(version, data_dir, port=_port(port), environment=environment))

@@ -22,6 +22,13 @@ FUNCTION_ID = "openrouter"
 FUNCTION_NAME = "OpenRouter"
 SIMULATOR_KEY = "sk-or-v1-simulator-end-to-end"
 
+# The simulator speaks http on a loopback address, from which nothing is downloaded unless all three say so.
+SIMULATOR_ICONS: dict[str, Any] = {
+    "ENABLE_SSRF_PROTECTION": False,
+    "ALLOW_INSECURE_HTTP": True,
+    "ALLOW_INSECURE_HTTP_HOSTS": "127.0.0.1",
+}
+
 
 class Provider:
     """The simulator behind the pipe, and what it saw of the requests."""
