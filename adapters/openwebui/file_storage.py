@@ -14,12 +14,14 @@ import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any, BinaryIO, Final
+from weakref import WeakValueDictionary
 
 from openrouter_pipe.ports.files import FileAccessError
 
 _log = logging.getLogger(__name__)
 _GONE: Final = "the host's storage does not have the file any more"
 _MIB: Final = 1024 * 1024
+_TURNS: Final[WeakValueDictionary[tuple[int, str], asyncio.Lock]] = WeakValueDictionary()
 
 
 def host_module(name: str, *, missing_ok: bool = False) -> Any:
@@ -32,32 +34,45 @@ def host_module(name: str, *, missing_ok: bool = False) -> Any:
         raise FileAccessError("there is no host to keep files") from error
 
 
-async def read_stored(path: str, max_bytes: int, chunk_bytes: int, patience: float) -> AsyncGenerator[bytes, None]:
-    """The content behind a record's ``path``, piece by piece. Raises `FileAccessError`, and nothing else."""
+async def read_stored(
+    path: str, max_bytes: int, chunk_bytes: int, patience: float, size: int | None = None
+) -> AsyncGenerator[bytes, None]:
+    """The content behind a record's ``path``, piece by piece. Raises `FileAccessError`, and nothing else.
+
+    ``size`` is what the record says. The host downloads remote files to one place each, over what another reader has open
+    there: ours wait for each other, and where somebody else of the host was in between the size tells.
+    """
     place: Any = None
     file: BinaryIO | None = None
+    remote = _is_remote()
+    turn = _turn(path) if remote else asyncio.Lock()
+    locked = False
     try:
         async with asyncio.timeout(patience):
+            locked = await turn.acquire()
             place = await asyncio.to_thread(host_module("storage.provider").Storage.get_file, path)
             file = await asyncio.to_thread(_open, place, max_bytes)
-        size = 0
+        found = 0
         while True:
             async with asyncio.timeout(patience):
                 chunk = await asyncio.to_thread(file.read, chunk_bytes)
             if not chunk:
-                return
-            size += len(chunk)
-            _bound(size, max_bytes)
+                break
+            found += len(chunk)
+            _bound(found, max_bytes)
             yield chunk
+        _compare(found, size if remote else None)
     except FileAccessError:
         raise
     except Exception as error:
         _log.warning("the host did not deliver a file's content: %s", type(error).__name__)
         raise FileAccessError("the host did not deliver the file") from error
     finally:
-        if file is not None:
-            file.close()
-        _tidy(place)
+        try:
+            await asyncio.to_thread(_put_away, file, place, remote)
+        finally:
+            if locked:
+                turn.release()
 
 
 def write_stored(data: bytes, name: str, tags: dict[str, str]) -> str:
@@ -100,10 +115,30 @@ def _bound(size: int, max_bytes: int) -> None:
         raise too_large(max_bytes)
 
 
-def _tidy(place: Any) -> None:
-    """Remove the local copy of a remote file where the host is told to keep none, as the host itself does."""
+def _compare(found: int, size: int | None) -> None:
+    if size is not None and found != size:
+        raise FileAccessError("the host's storage gave it in another size than when it was stored")
+
+
+def _turn(path: str) -> asyncio.Lock:
+    """The one lock for this path and this event loop."""
+    key = (id(asyncio.get_running_loop()), path)
+    lock = _TURNS.get(key)
+    if lock is None:
+        lock = _TURNS[key] = asyncio.Lock()
+    return lock
+
+
+def _is_remote() -> bool:
     config = host_module("config", missing_ok=True)
-    remote = getattr(config, "STORAGE_PROVIDER", "local") != "local"
+    return bool(getattr(config, "STORAGE_PROVIDER", "local") != "local")
+
+
+def _put_away(file: BinaryIO | None, place: Any, remote: bool) -> None:
+    """Close it, and remove the local copy of a remote file where the host is told to keep none, as the host itself does."""
+    if file is not None:
+        file.close()
+    config = host_module("config", missing_ok=True)
     if not isinstance(place, str) or not remote or getattr(config, "STORAGE_LOCAL_CACHE", True):
         return
     try:

@@ -133,7 +133,9 @@ class HostFileStore:
                 raise FileAccessError("the file has no content")
             name = text(meta.get("name")) or text(record.filename)
             guessed = mimetypes.guess_type(name)[0] or "application/octet-stream"
-            chunks = file_storage.read_stored(path, max_bytes, chunk_bytes, self._patience)
+            size = meta.get("size")
+            size = size if isinstance(size, int) and not isinstance(size, bool) else None
+            chunks = file_storage.read_stored(path, max_bytes, chunk_bytes, self._patience, size)
             return FileStream(name, text(meta.get("content_type")) or guessed, chunks)
 
     async def _user(self) -> Any:

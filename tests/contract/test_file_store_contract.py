@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import sys
+import time
 import types
 from pathlib import Path
 from typing import Any
@@ -298,6 +300,50 @@ async def test_local_copies_stay_only_where_the_host_wants_them(
     host.add("f", "me", b"content")
     assert await content(store_of(host), "f") == b"content"
     assert len(list(tmp_path.iterdir())) == cached
+
+
+async def test_readers_of_one_remote_file_do_not_disturb_each_other(
+    modern: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The host's storages download to one place per file, over what another reader has open."""
+    host = installed(FakeHost(tmp_path, "s3", modern), monkeypatch)
+    data = bytes(range(256)) * 4000
+    host.add("f", "me", data)
+
+    def slowly(path: str) -> str:
+        copy = tmp_path / "f_a.png"
+        with copy.open("wb") as file:
+            time.sleep(0.005)
+            file.write(host.storage.remote[path])
+        return str(copy)
+
+    monkeypatch.setattr(host.storage, "get_file", slowly)
+    read = await asyncio.gather(*(content(store_of(host), "f", 2_000_000) for _ in range(8)))
+    assert set(map(len, read)) == {len(data)}
+    assert set(read) == {data}
+
+
+async def test_a_reader_who_stops_early_holds_up_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = installed(FakeHost(tmp_path, "s3", True), monkeypatch)
+    host.add("f", "me", PNG.data)
+    stream = await store_of(host).read("f", 1_000_000, 65536)
+    await anext(stream.chunks)
+    with pytest.raises(FileAccessError, match="the host did not deliver the file"):
+        await content(store_of(host, patience=0.05), "f")
+    await stream.chunks.aclose()
+    assert await content(store_of(host, patience=0.5), "f") == PNG.data
+
+
+async def test_a_file_that_is_not_whole_is_not_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = installed(FakeHost(tmp_path, "s3", True), monkeypatch)
+    host.add("f", "me", b"content")
+    for size in (None, 7, "7", True):
+        host.files["f"].meta["size"] = size
+        assert await content(store_of(host), "f") == b"content"
+    for size in (6, 8):
+        host.files["f"].meta["size"] = size
+        with pytest.raises(FileAccessError, match="another size than when it was stored"):
+            await content(store_of(host), "f")
 
 
 async def test_files_are_linked_to_their_chat_where_the_host_can(plain_host: FakeHost) -> None:
