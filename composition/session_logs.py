@@ -16,6 +16,7 @@ from openrouter_pipe.composition.policies import secrets_of
 from openrouter_pipe.composition.served import LatestSettings
 from openrouter_pipe.domain.catalog.service import CatalogService
 from openrouter_pipe.domain.redaction import Redactor
+from openrouter_pipe.domain.retention import leaves_record
 from openrouter_pipe.ports.chat import ChatRequest
 from openrouter_pipe.ports.json import JsonValue
 from openrouter_pipe.ports.runtime import Clock, Randomness
@@ -35,26 +36,19 @@ _WAIT_FOR_SETTINGS: Final = 60.0
 
 
 def archive_policy(request: ChatRequest) -> ArchivePolicy | None:
-    """How the record of this turn is kept; None for a turn that has none.
-
-    A record needs SESSION_LOG_STORE_ENABLED, SESSION_LOG_DIR, SESSION_LOG_ZIP_PASSWORD and all four ids. Temporary chats,
-    channels and tasks leave none, whatever ids they bring.
-    """
+    """How the record of this turn is kept; None for a turn that leaves none, or whose ids give no name of a file."""
     settings, who = request.settings, request.identity
-    ids = (who.user_id, who.session_id, who.chat_id, who.message_id)
-    if not (
-        settings.SESSION_LOG_STORE_ENABLED and settings.SESSION_LOG_DIR.strip() and settings.SESSION_LOG_ZIP_PASSWORD
-    ):
+    if not settings.SESSION_LOG_STORE_ENABLED:
         return None
-    if not request.persistent or not all(component(one) for one in ids):
-        return None
-    return ArchivePolicy(
+    policy = ArchivePolicy(
         directory=settings.SESSION_LOG_DIR.strip(),
         password=settings.SESSION_LOG_ZIP_PASSWORD,
         compression=settings.SESSION_LOG_ZIP_COMPRESSION,
         compress_level=settings.SESSION_LOG_ZIP_COMPRESSLEVEL,
         format=settings.SESSION_LOG_FORMAT,
     )
+    named = all(component(one) for one in (who.user_id, who.session_id, who.chat_id, who.message_id))
+    return policy if named and leaves_record(request, policy) else None
 
 
 def archive_redaction(settings: Settings) -> Callable[[JsonValue], JsonValue]:

@@ -1,4 +1,5 @@
-"""Retention: what of a finished turn is stored for later ones, and what is deleted again after the next reply."""
+"""Retention: what of a finished turn is stored for later ones, what is deleted again after the next reply, and which turns
+leave a session log."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from openrouter_pipe.domain.history.pairing import repair
 from openrouter_pipe.domain.history.policy import REASONING_DISABLED, REASONING_NEXT_REPLY, HistoryPolicy
+from openrouter_pipe.ports.chat import ChatRequest
 from openrouter_pipe.ports.items import (
     FunctionCallItem,
     FunctionOutputItem,
@@ -15,6 +17,7 @@ from openrouter_pipe.ports.items import (
     ReasoningItem,
     Role,
 )
+from openrouter_pipe.ports.session_log import ArchivePolicy
 
 
 def keep(items: Sequence[InputItem], policy: HistoryPolicy) -> tuple[InputItem, ...]:
@@ -45,6 +48,16 @@ def expired(artifacts: Mapping[str, InputItem], policy: HistoryPolicy) -> tuple[
     if policy.persist_reasoning != REASONING_NEXT_REPLY:
         return ()
     return tuple(one for one, item in artifacts.items() if isinstance(item, ReasoningItem))
+
+
+def leaves_record(request: ChatRequest, policy: ArchivePolicy) -> bool:
+    """Whether a turn leaves a session log: it takes a directory, a password and all four ids.
+
+    Temporary chats, channels and tasks leave none, whatever ids they bring.
+    """
+    who = request.identity
+    is_known = all((who.user_id, who.session_id, who.chat_id, who.message_id))
+    return bool(policy.directory and policy.password) and request.persistent and request.task is None and is_known
 
 
 def _keeps(item: InputItem, policy: HistoryPolicy) -> bool:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from openrouter_pipe.adapters.filesystem.paths import LONGEST_COMPONENT, component
 from openrouter_pipe.adapters.observability.values import plain
 from openrouter_pipe.composition.session_logs import archive_policy
-from openrouter_pipe.ports.chat import ChatMessage, ChatRequest, Identity, TextAdded
+from openrouter_pipe.ports.chat import ChatMessage, ChatRequest, Identity, Task, TextAdded
 from openrouter_pipe.ports.items import MessageItem, Role, TextPart
 from openrouter_pipe.ports.settings import Secret, read_settings
 
@@ -54,6 +54,7 @@ def test_what_is_not_set_up_writes_nothing(values: dict[str, object]) -> None:
 
 def test_what_leaves_nothing_behind_leaves_no_record() -> None:
     assert archive_policy(evolve(request(ON), persistent=False)) is None
+    assert archive_policy(evolve(request(ON), task=Task("title_generation"))) is None
 
 
 @pytest.mark.parametrize("name", ["user_id", "session_id", "chat_id", "message_id"])
