@@ -23,6 +23,7 @@ from openrouter_pipe.adapters.openwebui.lines import (
 )
 from openrouter_pipe.adapters.openwebui.rendering import finish_reason, image_markdown, open_call
 from openrouter_pipe.adapters.openwebui.tags import TagGuard
+from openrouter_pipe.adapters.openwebui.thoughts import Thoughts
 from openrouter_pipe.ports.chat import (
     ChatEvent,
     CitationsFound,
@@ -59,7 +60,7 @@ class ChatChunks:
         self._writer = writer
         self._own_tools = own_tools
         self._joiner = Joiner()
-        self._thoughts = _Thoughts()
+        self._thoughts = Thoughts()
         self._guard: TagGuard | None = None
         self._calls = 0
 
@@ -79,22 +80,23 @@ class ChatChunks:
                 yield from self._text(self._joiner.text(index, text))
             case ReasoningAdded():
                 self._guard = self._guard or TagGuard()
-                yield write.reasoning(self._thoughts.text(event))
+                if thought := self._thoughts.text(event):
+                    yield write.reasoning(thought)
             case ImageProduced(url):
-                yield write.content(self._joiner.block(image_markdown(url)))
+                yield self._block(image_markdown(url))
             case NoticeAdded(text) | MarkersIssued(text):
-                yield write.content(self._joiner.block(text))
+                yield self._block(text)
             case ToolFinished(_, call, output):
                 card = tool_card(
                     call.call_id, call.name, call.arguments, output.text, [file.url for file in output.files]
                 )
-                yield write.content(self._joiner.block(card))
+                yield self._block(card)
             case ItemClosed(_, FunctionCallItem() as call, _) if not self._own_tools:
                 yield write.delta({"tool_calls": [open_call(call, self._calls)]})
                 self._calls += 1
             case Failed():
                 if not event.partial:
-                    yield write.content(self._joiner.block(event.text))
+                    yield self._block(event.text)
                 if event.usage:
                     yield write.usage(usage_fields(event.usage))
             case Completed(usage=usage) if usage:
@@ -107,12 +109,19 @@ class ChatChunks:
     def _text(self, text: str) -> Iterator[str]:
         shown = self._guard.text(text) if self._guard else text
         if shown:
-            yield self._writer.content(shown)
+            yield self._content(shown)
 
     def _flush(self) -> Iterator[str]:
         held = self._guard.rest() if self._guard else ""
         if held:
-            yield self._writer.content(held)
+            yield self._content(held)
+
+    def _block(self, text: str) -> str:
+        return self._content(self._joiner.block(text))
+
+    def _content(self, text: str) -> str:
+        self._thoughts.interrupted()
+        return self._writer.content(text)
 
 
 class ApiChunks:

@@ -107,6 +107,45 @@ async def test_reasoning_text_and_usage_are_stored_as_text():
     assert stored.usage["prompt_tokens"] == 10
 
 
+def thought(*pieces, index=0, part=0):
+    return [ReasoningAdded(index, part, piece, summary=False) for piece in pieces]
+
+
+QUOTED = {
+    # what is thought and shown -> the quoted blocks
+    "a tool between": (
+        [*thought("one"), ToolFinished(1, CALL, OUTPUT), *thought("two", index=2)],
+        [["one"], ["two"]],
+    ),
+    "text between": ([*thought("one"), TextAdded(1, "x"), *thought("two", index=2)], [["one"], ["two"]]),
+    "a notice between": ([*thought("one"), NoticeAdded("x"), *thought("two", part=1)], [["one"], ["two"]]),
+    "held text between": ([*thought("one"), TextAdded(1, "<"), *thought("two", index=2)], [["one"], ["two"]]),
+    "text in the middle": ([*thought("one"), TextAdded(1, "x"), *thought("\n\nmore")], [["one"], ["more"]]),
+    "breaks at both ends": ([*thought("\n\n", "\n", "one", " two\n", "\n\n")], [["one two"]]),
+    "breaks between paragraphs": (
+        [*thought("**A**\n\n"), *thought("\n\n**B**\n", part=1), *thought("C", part=2)],
+        [["**A**", "", "**B**", "", "C"]],
+    ),
+    "breaks within one": ([*thought("a", "\n", "\n", "b\nc")], [["a", "", "b", "c"]]),
+    "breaks and tool": (
+        [*thought("one\n\n"), ToolFinished(1, CALL, OUTPUT), *thought("\n\ntwo\n", index=2), TextAdded(3, "x")],
+        [["one"], ["two"]],
+    ),
+    "only blanks": ([*thought(" ", "\n\n", "  "), TextAdded(1, "x")], []),
+    "indentation": ([*thought("\n", "  code\n", "    more")], [["  code", "    more"]]),
+    "spaces between words": ([*thought("a", " ", "b")], [["a b"]]),
+}
+
+
+@pytest.mark.parametrize("case_name", QUOTED)
+async def test_no_blank_line_is_quoted_but_between_paragraphs(case_name):
+    events, wanted = QUOTED[case_name]
+    stored = await Case(False, (*events, Completed())).host.chat()
+    blocks = re.findall(r'<details type="reasoning"[^>]*>\n(.*?)\n</details>', stored.content, re.DOTALL)
+    assert [block.split("\n") for block in blocks] == [[f"> {line}" for line in block] for block in wanted]
+    assert stored.content.count('<details type="reasoning"') == len(wanted)
+
+
 async def test_interleaved_and_late_items_keep_their_place():
     events = (
         ReasoningAdded(0, 0, "a", summary=False),
