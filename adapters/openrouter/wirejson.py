@@ -44,27 +44,30 @@ def loads(data: bytes | str) -> Any:
 
 
 def loads_event(data: bytes | str) -> Any:
-    """As `loads`, for what becomes part of an answer: nesting deeper than `DEPTH` is refused too."""
+    """As `loads`, for what becomes part of an answer: what is nested deeper than `DEPTH` is null."""
     try:
         value = orjson.loads(data)  # and not by way of `loads`: this is done for every event
     except orjson.JSONDecodeError:
         value = loads(data)
-    if len(data) > 2 * DEPTH and _too_deep(data, value):
-        raise ValueError("nested too deeply")
+    if len(data) > 2 * DEPTH:
+        opened = data.count("[") + data.count("{") if isinstance(data, str) else data.count(b"[") + data.count(b"{")
+        if opened > DEPTH:
+            _cut(value)
     return value
 
 
-def _too_deep(data: bytes | str, value: object) -> bool:
-    """Whether a value is nested deeper than `DEPTH`; its text is asked first, which settles it nearly always."""
-    opened = data.count("[") + data.count("{") if isinstance(data, str) else data.count(b"[") + data.count(b"{")
-    if opened <= DEPTH:
-        return False
+def _cut(value: object) -> None:
+    """Take away what is nested deeper than `DEPTH`, level by level."""
     level = [value]
     for _ in range(DEPTH):
-        level = [member for one in level for member in _members(one)]
+        level = [member for one in level for member in _members(one) if isinstance(member, dict | list)]
         if not level:
-            return False
-    return True
+            return
+    for one in level:
+        if isinstance(one, dict):
+            one.update(dict.fromkeys(one))
+        elif isinstance(one, list):
+            one[:] = [None] * len(one)
 
 
 def _members(value: object) -> Iterable[object]:

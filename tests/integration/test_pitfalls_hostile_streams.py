@@ -121,12 +121,13 @@ async def test_an_answer_has_ended_when_the_provider_says_so_whatever_it_adds(re
     assert stored.error is None
 
 
-@pytest.mark.parametrize("depth", [100, 400, 900, 5000])
-async def test_nesting_without_bottom_costs_its_own_event_only(depth: int) -> None:
+@pytest.mark.parametrize("depth", [100, 400, 900])
+async def test_nesting_without_bottom_costs_itself_only(depth: int) -> None:
     deep = b"[" * depth + b"]" * depth
-    item = b'{"type":"response.output_item.done","output_index":1,"item":{"type":"reasoning","id":"r","summary":[],'
-    item += b'"encrypted_content":"E","content":' + deep + b"}}"
-    async with host(wire(TEXT, item, terminal(output=[MESSAGE]))) as asked:
+    reasoning = b'{"type":"reasoning","id":"r","summary":[],"encrypted_content":"E","content":' + deep + b"}"
+    done = b'{"type":"response.output_item.done","output_index":1,"item":' + reasoning + b"}"
+    end = json.dumps(terminal(output=[MESSAGE, "deep"])).encode().replace(b'"deep"', reasoning)
+    async with host(wire(TEXT, done, end)) as asked:
         stored = await asked.chat()
     assert stored.text.split("\n")[0] == "Hello."
     assert "###" not in stored.text
