@@ -23,8 +23,8 @@ from openrouter_pipe.ports.settings import Secret
 
 _log: Final = logging.getLogger(__name__)
 
-_Checks = Callable[[Subject], Awaitable[list[Check]]]
-GROUPS: Final[Mapping[Group, _Checks]] = {
+Checks = Callable[[Subject], Awaitable[list[Check]]]
+GROUPS: Final[Mapping[Group, Checks]] = {
     Group.FUNCTIONAL: functional.checks,
     Group.SECURITY: security.checks,
     Group.PERSISTENCE: persistence.checks,
@@ -84,11 +84,13 @@ class Report:
         return "\n\n".join(parts) + "\n"
 
 
-async def examine(subject: Subject, begun: Callable[[Group], None] = lambda _: None) -> Report:
-    """Run every check; never raises. ``begun`` hears of each group as it begins."""
+async def examine(
+    subject: Subject, begun: Callable[[Group], None] = lambda _: None, groups: Mapping[Group, Checks] = GROUPS
+) -> Report:
+    """Run every check of ``groups``; never raises. ``begun`` hears of each group as it begins."""
     redactor = Redactor(secrets_within(subject))
     found: list[Check] = []
-    for group, checks in GROUPS.items():
+    for group, checks in groups.items():
         begun(group)
         try:
             found += await checks(subject)

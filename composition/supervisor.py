@@ -36,11 +36,15 @@ class Worker:
 
 
 class Supervisor:
-    """Owns the tasks of all workers of one composition."""
+    """Owns the tasks of all workers of one composition. Times in seconds."""
 
-    def __init__(self, clock: Clock, *workers: Worker) -> None:
+    def __init__(
+        self, clock: Clock, *workers: Worker, first_delay: float = FIRST_DELAY, end_seconds: float = END_SECONDS
+    ) -> None:
         self._clock = clock
         self._workers = workers
+        self._first_delay = first_delay
+        self._end_seconds = end_seconds
         self._tasks: tuple[asyncio.Task[None], ...] = ()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
@@ -63,7 +67,7 @@ class Supervisor:
         )
 
     async def close(self) -> None:
-        """End every worker, within `END_SECONDS`; nothing starts afterwards."""
+        """End every worker, within ``end_seconds``; nothing starts afterwards."""
         self._closed = True
         mine = self._loop is asyncio.get_running_loop()
         tasks = {task for task in self._tasks if mine and not task.done()}
@@ -71,9 +75,9 @@ class Supervisor:
             return
         for task in tasks:
             task.cancel()
-        _, late = await asyncio.wait(tasks, timeout=END_SECONDS)
+        _, late = await asyncio.wait(tasks, timeout=self._end_seconds)
         for task in late:
-            _log.warning("%s has not ended within %.0f s", task.get_name(), END_SECONDS)
+            _log.warning("%s has not ended within %.0f s", task.get_name(), self._end_seconds)
 
     async def _keep(self, worker: Worker) -> None:
         failures = 0
@@ -91,7 +95,7 @@ class Supervisor:
             else:
                 return
             failures = 1 if self._time() - began >= STEADY_SECONDS else failures + 1
-            delay = min(FIRST_DELAY * 2.0 ** min(failures - 1, _MOST_DOUBLINGS), LONGEST_DELAY)
+            delay = min(self._first_delay * 2.0 ** min(failures - 1, _MOST_DOUBLINGS), LONGEST_DELAY)
             _log.error(
                 "%s failed (%s), failure %d in a row; it runs again in %.0f s",
                 worker.name,

@@ -47,7 +47,11 @@ class Lease:
         Straight to the transport: of what `httpx.AsyncClient.send` does beside (cookies, redirects, authentication from
         addresses, a log line per request) nothing is wanted here.
         """
-        return await self._shared.client.transport_for(request.url).handle_async_request(request)
+        return await self.transport(request.url).handle_async_request(request)
+
+    def transport(self, url: httpx.URL) -> httpx.AsyncBaseTransport:
+        """What carries requests to this address."""
+        return self._shared.client.transport_for(url)
 
     def request(self, method: str, url: httpx.URL, headers: list[tuple[bytes, bytes]], **options: Any) -> httpx.Request:
         """A request with httpx's usual headers beside the given ones."""

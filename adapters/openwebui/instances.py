@@ -77,11 +77,15 @@ def enter(function: str, age: int, retire: Callable[[], None]) -> tuple[bool, Ca
 
 
 class Tenure:
-    """Services in use: how many turns run on them, and their end after the last one. Made inside the event loop."""
+    """Services in use: how many turns run on them, and their end after the last one. Made inside the event loop.
 
-    def __init__(self, services: _Closable) -> None:
+    Turns that still run ``drain_seconds`` after the retirement are not waited for.
+    """
+
+    def __init__(self, services: _Closable, drain_seconds: float = DRAIN_SECONDS) -> None:
         self.leave: Callable[[], None] = lambda: None
         self._services = services
+        self._drain_seconds = drain_seconds
         self._loop = asyncio.get_running_loop()
         self._running = 0
         self._idle = asyncio.Event()
@@ -125,6 +129,6 @@ class Tenure:
 
     async def _limit(self) -> None:
         try:
-            await self._services.clock.sleep(DRAIN_SECONDS)
+            await self._services.clock.sleep(self._drain_seconds)
         except Exception:  # noqa: BLE001 - the edge: a clock that fails must not cut running turns short
-            await asyncio.sleep(DRAIN_SECONDS)
+            await asyncio.sleep(self._drain_seconds)

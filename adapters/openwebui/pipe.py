@@ -79,8 +79,10 @@ class _Runtime:
         module_name: str,
         host: Callable[[], Host],
         prepare: Callable[[], None] | None,
+        grace_seconds: float,
     ) -> None:
         self._build = build
+        self._grace_seconds = grace_seconds
         self._prepare = prepare
         self._module_name = module_name
         self._detect = host
@@ -132,7 +134,7 @@ class _Runtime:
         retire = weakref.WeakMethod(self._retire)
         newest, tenure.leave = enter(self.function, self._age, lambda: _call(retire))
         if not newest:
-            asyncio.get_running_loop().call_later(GRACE_SECONDS, lambda: _call(retire))
+            asyncio.get_running_loop().call_later(self._grace_seconds, lambda: _call(retire))
 
     def _retire(self) -> None:
         tenure = self._give_up()
@@ -270,11 +272,13 @@ def make_pipe_class(
     module_name: str = "",
     host: Callable[[], Host] = detect,
     prepare: Callable[[], None] | None = None,
+    grace_seconds: float = GRACE_SECONDS,
 ) -> type:
     """Class ``Pipe`` for the function module of this name.
 
     ``build`` makes the services for the host's function id, once, at the first call. ``host`` tells what the host can do.
-    ``prepare`` runs in a thread before the first ``build``: imports that would hold up the host's event loop.
+    ``prepare`` runs in a thread before the first ``build``: imports that would hold up the host's event loop. An old
+    instance that is used once more keeps its services for ``grace_seconds``.
     """
 
     class Pipe:
@@ -285,7 +289,7 @@ def make_pipe_class(
 
         def __init__(self) -> None:
             self.valves: BaseModel = self.Valves()
-            self._runtime = _Runtime(build, module_name, host, prepare)
+            self._runtime = _Runtime(build, module_name, host, prepare, grace_seconds)
 
         async def pipes(self) -> list[dict[str, str]]:
             """The models on offer."""

@@ -26,9 +26,11 @@ from openrouter_pipe.adapters.simulator.config import Knobs, SimulatorConfig
 from openrouter_pipe.adapters.simulator.transport import SimulatorTransport
 from openrouter_pipe.adapters.sql import SqlArtifactStore
 from openrouter_pipe.adapters.sql.table import table_name
-from openrouter_pipe.composition.checks.result import Group, Status
+from openrouter_pipe.composition.checks.gathering import from_environment
+from openrouter_pipe.composition.checks.result import Check, Group, Status, Subject
 from openrouter_pipe.composition.checks.workers import PREREQUISITES, missing
 from openrouter_pipe.composition.cli import main
+from openrouter_pipe.composition.doctor import GROUPS, examine
 from openrouter_pipe.composition.doctor_command import DoctorOptions, run_doctor
 from openrouter_pipe.composition.policies import store_policy
 from openrouter_pipe.composition.redis import plan
@@ -118,11 +120,11 @@ class Installation:
     def set(self, **settings: str) -> None:
         self.options = DoctorOptions(settings=settings, source="environment", as_json=True)
 
-    def _clients(self) -> HttpClients:
+    def clients(self) -> HttpClients:
         return HttpClients(lambda: Dated(SimulatorTransport(self.app), self.ahead))
 
     def run(self, capsys: pytest.CaptureFixture[str]) -> tuple[int, list[dict[str, str]]]:
-        status = run_doctor(self.options, self.environment, Console(file=io.StringIO()), self._clients)
+        status = run_doctor(self.options, self.environment, Console(file=io.StringIO()), self.clients)
         output = capsys.readouterr()
         for secret in SECRETS.values():
             assert secret not in output.out + output.err
@@ -377,18 +379,21 @@ def test_warnings_count_when_they_are_to(installation: Installation, capsys: pyt
     assert installation.run(capsys)[0] == 1
 
 
-def test_a_group_that_breaks_off_costs_no_other(
-    installation: Installation, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from openrouter_pipe.composition import doctor
-
-    async def broken(_: object) -> list[object]:
+async def test_a_group_that_breaks_off_costs_no_other(installation: Installation) -> None:
+    async def broken(_: object) -> list[Check]:
         raise RuntimeError(SECRETS["OPENROUTER_API_KEY"])
 
-    monkeypatch.setattr(doctor, "GROUPS", {**doctor.GROUPS, Group.SECURITY: broken})
-    status, checks = installation.run(capsys)
-    assert (wrong(checks), status) == ({"checks": "failed"}, 2)
-    assert len(checks) > 20
+    clients = installation.clients()
+    gathered = from_environment({}, installation.environment)
+    subject = Subject(installation.environment, gathered.settings, clients, gathered.source, chosen=gathered.chosen)
+    report = await examine(subject, groups={**GROUPS, Group.SECURITY: broken})
+    await clients.aclose()
+    (told,) = [check for check in report.checks if check.group is Group.SECURITY]
+    assert (told.name, told.status) == ("checks", Status.FAILED)
+    assert SECRETS["OPENROUTER_API_KEY"] not in repr(report)
+    assert {check.group for check in report.checks} == set(Group)
+    assert len(report.checks) > 20
+    assert report.exit_status(strict=False) == 2
 
 
 @pytest.mark.parametrize(
@@ -462,7 +467,7 @@ def test_colours_are_for_terminals_that_want_them(installation: Installation) ->
             file=io.StringIO(), force_terminal=True, width=120, _environ={"TERM": "xterm-256color", **more}
         )
         installation.options = DoctorOptions(source="environment")
-        run_doctor(installation.options, installation.environment, console, installation._clients)
+        run_doctor(installation.options, installation.environment, console, installation.clients)
         shown[name] = console.file.getvalue()  # type: ignore[attr-defined]
     assert "\x1b[32m" in shown["coloured"]
     assert "\x1b[32m" not in shown["plain"]

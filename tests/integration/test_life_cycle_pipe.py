@@ -23,6 +23,7 @@ from openrouter_pipe.adapters.openwebui import instances, make_pipe_class
 from openrouter_pipe.adapters.simulator.app import Simulator
 from openrouter_pipe.adapters.simulator.config import Knobs, SimulatorConfig
 from openrouter_pipe.adapters.simulator.transport import SimulatorTransport
+from openrouter_pipe.adapters.system import SystemClock
 from openrouter_pipe.composition.pipe import PipeContainer, PipeServices
 from openrouter_pipe.composition.supervisor import Supervisor, Worker
 from openrouter_pipe.ports.chat import Completed, TextAdded
@@ -37,12 +38,12 @@ async def settle(rounds: int = 8) -> None:
 class Generation:
     """One load of the function: a class of its own, an instance, and the services that it made."""
 
-    def __init__(self, function: str = "router", *, recent: bool = True, pause: bool = False) -> None:
+    def __init__(self, function: str = "router", *, recent: bool = True, pause: bool = False, **options: float) -> None:
         self.made: list[ScriptedServices] = []
         self.pause = pause
         profile = HOST_12 if recent else HOST_06
         suffix = f"_{len(self.made):032x}" if recent else ""
-        made = make_pipe_class(self._build, f"function_{function}{suffix}", lambda: profile)
+        made = make_pipe_class(self._build, f"function_{function}{suffix}", lambda: profile, **options)
         self.host = FakeHost(made(), recent=recent, function_id=function)
 
     def _build(self, pipe_id: str) -> ScriptedServices:
@@ -122,9 +123,8 @@ async def test_a_call_that_begins_to_stream_after_the_retirement_is_answered(rec
     assert len(old.made) == 2
 
 
-async def test_an_old_instance_that_is_used_again_heals_itself_and_leaves_soon(recent, monkeypatch):
-    monkeypatch.setattr("openrouter_pipe.adapters.openwebui.pipe.GRACE_SECONDS", 0.01)
-    old, new = Generation(recent=recent), Generation(recent=recent)
+async def test_an_old_instance_that_is_used_again_heals_itself_and_leaves_soon(recent):
+    old, new = Generation(recent=recent, grace_seconds=0.01), Generation(recent=recent)
     await old.ask()
     await new.ask()
     await settle()
@@ -215,6 +215,15 @@ def test_import_and_construction_start_nothing():
 # --- over the simulator --------------------------------------------------------------------------------------------
 
 
+class Leaping(SystemClock):
+    """The system's clock, which can be put forward."""
+
+    ahead = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead
+
+
 class House:
     """The pipe over a simulated OpenRouter in process."""
 
@@ -223,6 +232,8 @@ class House:
         self.container = PipeContainer()
         self.container.transport_factory.override(providers.Object(partial(SimulatorTransport, self.simulator)))
         self.container.store.override(providers.Singleton(MemoryArtifactStore))
+        self.clock = Leaping()
+        self.container.clock.override(providers.Object(self.clock))
         self.container.chat.add_kwargs(longest_listing=longest_listing)
         self.services = PipeServices(self.container)
         made = make_pipe_class(lambda _: self.services, "function_router_" + "0" * 32, lambda: HOST_12)
@@ -256,10 +267,9 @@ async def test_a_warm_up_that_keeps_failing_is_the_requests_own_error(house):
     assert (await house.ask()).startswith("Hello")
 
 
-async def test_the_list_comes_from_memory_at_once_while_a_refresh_runs(house, monkeypatch):
+async def test_the_list_comes_from_memory_at_once_while_a_refresh_runs(house):
     full = await house.host.models()
-    later = time.monotonic() + 3600
-    monkeypatch.setattr(type(house.container.clock()), "monotonic", lambda _: later)
+    house.clock.ahead = 3600.0
     house.simulator.queue_faults(Knobs(delay_ms=3_600_000, path="/models"))
     took = []
     for _ in range(20):

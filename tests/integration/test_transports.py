@@ -597,7 +597,7 @@ async def test_without_aiohttp_httpx_carries_the_requests(monkeypatch: pytest.Mo
         _, fault = await ask(shared, connection(port))
         assert fault is None
         lease = await shared.lease()
-        transport = lease._shared.client.transport_for(httpx.URL("https://openrouter.ai/"))
+        transport = lease.transport(httpx.URL("https://openrouter.ai/"))
         assert isinstance(transport, httpx.AsyncHTTPTransport)
         lease.release()
         await shared.aclose()
@@ -674,9 +674,8 @@ async def test_our_transport_is_the_default_and_httpx_knows_its_proxies(monkeypa
     _only(monkeypatch, ALL_PROXY="http://127.0.0.1:9", NO_PROXY="direct.test")
     shared = HttpClients()
     lease = await shared.lease()
-    client = lease._shared.client
-    through = client.transport_for(httpx.URL("https://openrouter.ai/"))
-    direct = client.transport_for(httpx.URL("https://direct.test/"))
+    through = lease.transport(httpx.URL("https://openrouter.ai/"))
+    direct = lease.transport(httpx.URL("https://direct.test/"))
     assert isinstance(through, AiohttpTransport)
     assert isinstance(direct, AiohttpTransport)
     assert through is not direct
@@ -685,6 +684,6 @@ async def test_our_transport_is_the_default_and_httpx_knows_its_proxies(monkeypa
     _only(monkeypatch, ALL_PROXY="https://127.0.0.1:9")
     shared = HttpClients()
     lease = await shared.lease()
-    assert isinstance(lease._shared.client.transport_for(httpx.URL("https://openrouter.ai/")), httpx.AsyncHTTPTransport)
+    assert isinstance(lease.transport(httpx.URL("https://openrouter.ai/")), httpx.AsyncHTTPTransport)
     lease.release()
     await shared.aclose()

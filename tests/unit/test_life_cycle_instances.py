@@ -9,7 +9,6 @@ import uuid
 import pytest
 
 from openrouter_pipe.adapters.memory.runtime import ManualClock
-from openrouter_pipe.adapters.openwebui import instances
 from openrouter_pipe.adapters.openwebui.instances import Tenure, enter, next_age
 
 
@@ -44,10 +43,9 @@ async def test_a_clock_that_fails_cuts_no_running_turn_short():
     assert services.closed == 1
 
 
-async def test_and_the_limit_holds_all_the_same(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(instances, "DRAIN_SECONDS", 0.01)
+async def test_and_the_limit_holds_all_the_same():
     services = Services(NoSleep())
-    tenure = Tenure(services)
+    tenure = Tenure(services, drain_seconds=0.01)
     tenure.begin()
     tenure.retire()
     async with asyncio.timeout(5):

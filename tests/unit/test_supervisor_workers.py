@@ -129,8 +129,7 @@ async def test_a_worker_that_is_done_stays_done():
     await under.close()
 
 
-async def test_close_waits_a_bounded_time_for_a_worker_that_will_not_end(caplog, monkeypatch):
-    monkeypatch.setattr(supervisor, "END_SECONDS", 0.05)
+async def test_close_waits_a_bounded_time_for_a_worker_that_will_not_end(caplog):
     enough = asyncio.Event()
 
     async def stubborn() -> None:
@@ -140,7 +139,7 @@ async def test_close_waits_a_bounded_time_for_a_worker_that_will_not_end(caplog,
             except asyncio.CancelledError:
                 continue
 
-    under = Supervisor(ManualClock(), Worker("stubborn", stubborn))
+    under = Supervisor(ManualClock(), Worker("stubborn", stubborn), end_seconds=0.05)
     under.start()
     await settle()
     async with asyncio.timeout(1):
@@ -205,8 +204,7 @@ class Broken(ManualClock):
 
 
 @pytest.mark.parametrize("from_the_start", [True, False])
-async def test_a_clock_that_fails_ends_no_worker(from_the_start, monkeypatch):
-    monkeypatch.setattr(supervisor, "FIRST_DELAY", 0.001)
+async def test_a_clock_that_fails_ends_no_worker(from_the_start):
     clock, worker = Broken(), Diligent(failures=3)
     clock.broken = from_the_start
 
@@ -214,7 +212,7 @@ async def test_a_clock_that_fails_ends_no_worker(from_the_start, monkeypatch):
         clock.broken = True
         await worker.run()
 
-    under = Supervisor(clock, Worker("w", run))
+    under = Supervisor(clock, Worker("w", run), first_delay=0.001)
     under.start()
     async with asyncio.timeout(5):
         while worker.starts < 4:
