@@ -35,6 +35,7 @@ The pipe between Open WebUI and OpenRouter, on the command line.
   openrouter-pipe replay MESSAGE_ID          run a recorded turn again, offline, and compare
   openrouter-pipe doctor                     what is wrong with this installation, and what to do
   openrouter-pipe validate --simulate        try what users do, with this configuration
+  openrouter-pipe rules MODEL_ID             the rules that hold for a model, and what is sent by them
 
 Settings go by the names of the valves: --set REASONING_EFFORT=high, or the environment variables named in docs/valves.md.
 """

@@ -1,5 +1,5 @@
-"""The subcommands that look at an installation, doctor and validate: their options and help. What they do is imported when
-they run."""
+"""The subcommands that look at an installation, doctor, validate and rules: their options and help. What they do is imported
+when they run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Examines this installation: the checklists of the production-readiness report, e
   openrouter-pipe doctor                     settings from the environment
   openrouter-pipe doctor --from host         settings as Open WebUI holds them (run it with the Python of Open WebUI)
   openrouter-pipe doctor --json --strict     for monitors
-  openrouter-pipe doctor --set MODEL_ID=x/y  as it would be with another setting
+  openrouter-pipe doctor --set MODEL_ID=openai/gpt-5  as it would be with another setting
 
 It changes nothing. It asks the provider for the key's state and the catalogue; no model is asked, nothing costs anything.
 """
@@ -42,6 +42,20 @@ VALIDATE_EPILOG: Final = """\
 Exit status: 0 nothing failed, 1 something failed, 2 the command was wrong.
 Secrets come from variables, never from arguments, as for `openrouter-pipe doctor`. Colours and progress appear on terminals
 only; NO_COLOR switches colours off.
+"""
+
+RULES: Final = """\
+Shows the rules by model (MODEL_RULES) as they are read; for one model, which of them hold and what is sent by them.
+
+  openrouter-pipe rules                            every rule
+  openrouter-pipe rules anthropic/claude-opus-4.8  those for this model
+  openrouter-pipe rules openrouter/auto            a router: whatever any model that may answer is bound to
+  openrouter-pipe rules --from host                the rules as Open WebUI holds them (with the Python of Open WebUI)
+
+Nothing is sent, the catalogue is not asked.
+"""
+RULES_EPILOG: Final = """\
+Exit status: 0 fine, 1 the rules leave this model no provider, 2 they cannot be read, or the command was wrong.
 """
 
 
@@ -70,6 +84,17 @@ def add(commands: Subcommands) -> None:
     validate.add_argument("--model", default="", help="model id to ask (default: a suitable one of those on offer)")
     validate.add_argument("--json", action="store_true", help="one JSON object, for scripts")
     _add_examined(validate)
+    rules = add_command(
+        commands,
+        "rules",
+        _rules,
+        help="show the rules by model (MODEL_RULES), and what they come to for one",
+        description=RULES,
+        epilog=RULES_EPILOG,
+    )
+    rules.add_argument("model", nargs="?", default="", metavar="MODEL", help="only the rules for this model id")
+    rules.add_argument("--json", action="store_true", help="one JSON object, for scripts")
+    _add_examined(rules)
 
 
 def _add_examined(parser: argparse.ArgumentParser) -> None:
@@ -105,3 +130,11 @@ def _validate(options: argparse.Namespace) -> int:
         options.json,
     )
     return run_validate(chosen, os.environ, make_console())
+
+
+def _rules(options: argparse.Namespace) -> int:
+    from openrouter_pipe.composition.cli_console import make_console
+    from openrouter_pipe.composition.rules_command import RulesOptions, run_rules
+
+    chosen = RulesOptions(options.model, options.pipe_id, assignments(options.settings), options.source, options.json)
+    return run_rules(chosen, os.environ, make_console())

@@ -95,6 +95,7 @@ DOCTOR_CHECKS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "key decryptable": ("WEBUI_SECRET_KEY is another than when it was saved", ""),
         "BASE_URL": ("it is no address, or http:// to another machine", "it holds credentials"),
         "catalogue": ("it cannot be read, or no model is on offer", ""),
+        "model rules": ("MODEL_RULES cannot be read", "a glob matches no model of the catalogue"),
         "key accepted": (
             "the provider refuses it, has no credits for it, or does not answer",
             "there is no `/key` endpoint (gateways)",

@@ -63,6 +63,8 @@ def run_validate(options: ValidateOptions, environment: Mapping[str, str], conso
 
 async def _run(options: ValidateOptions, environment: Mapping[str, str], console: Console) -> list[Line]:
     found, _ = await gather(options.source, options.pipe_id, options.settings, environment)
+    if "MODEL_RULES" in found.problems:  # what it was to enforce is not known, and so nothing may be sent
+        raise SettingError("MODEL_RULES", found.problems["MODEL_RULES"])
     settings = simulated(found.settings) if options.simulate else found.settings
     in_memory, why = await _store(settings, environment, options.pipe_id)
     redact = Redactor(secrets_of(settings)).text

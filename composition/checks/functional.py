@@ -1,4 +1,4 @@
-"""Minimum functional: host, packages, settings, key, address, catalogue, clock."""
+"""Minimum functional: host, packages, settings, key, address, catalogue, rules by model, clock."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from openrouter_pipe.adapters.openrouter import OpenRouterCatalog
 from openrouter_pipe.adapters.openrouter.probe import KeyLook, look_at_key
 from openrouter_pipe.adapters.system import SystemClock
 from openrouter_pipe.composition.bundle_entry import REQUIREMENTS
+from openrouter_pipe.composition.checks import rules
 from openrouter_pipe.composition.checks.result import Check, Checklist, Group, Subject
 from openrouter_pipe.composition.policies import turn_policies
 from openrouter_pipe.domain.catalog.selection import exposed
 from openrouter_pipe.domain.catalog.service import CatalogService, CatalogUnavailableError
+from openrouter_pipe.ports.catalog import ModelCard
 from openrouter_pipe.ports.provider import Connection, FaultKind
 
 OLDEST_HOST: Final = (0, 6, 28)
@@ -34,9 +36,11 @@ async def checks(subject: Subject) -> list[Check]:
     found = [_host(subject), _packages(), _settings(subject), *_key(subject), address]
     if address.status == "failed":
         why = "BASE_URL cannot be used"
-        return [*found, *(_LIST.skipped(name, why) for name in ("catalogue", "key accepted", "clock"))]
+        skipped = [_LIST.skipped(name, why) for name in ("catalogue", "key accepted", "clock")]
+        return [*found, rules.check(subject, None), *skipped]
     look = await look_at_key(subject.clients, connection, subject.now)
-    return [*found, await _catalogue(subject, connection), _accepted(subject, look), _clock(look)]
+    catalogue, cards = await _catalogue(subject, connection)
+    return [*found, catalogue, rules.check(subject, cards), _accepted(subject, look), _clock(look)]
 
 
 def _hurried(connection: Connection) -> Connection:
@@ -130,25 +134,26 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-async def _catalogue(subject: Subject, connection: Connection) -> Check:
+async def _catalogue(subject: Subject, connection: Connection) -> tuple[Check, tuple[ModelCard, ...] | None]:
     service = CatalogService(OpenRouterCatalog(subject.clients), SystemClock())
     try:
         catalog = await service.current(connection, 3600.0, insist=True)
     except CatalogUnavailableError as error:
         fault = error.fault
         answered = f"answered with status {fault.status}: {fault.message}" if fault.status else fault.message
-        return _LIST.failed("catalogue", f"{connection_name(subject)} {answered}", _REACH)
+        return _LIST.failed("catalogue", f"{connection_name(subject)} {answered}", _REACH), None
     finally:
         await service.close()
     selection = turn_policies(subject.settings, subject.pipe_id).selection
     offered = exposed(catalog, selection)
     if not offered:
-        return _LIST.failed(
+        nothing = _LIST.failed(
             "catalogue",
             f"{len(catalog.cards)} models, none of them on offer",
             "Nothing passes MODEL_ID, FREE_MODEL_FILTER and TOOL_CALLING_FILTER; set them to auto and all.",
         )
-    return _LIST.ok("catalogue", f"{len(catalog.cards)} models, {len(offered)} on offer")
+        return nothing, catalog.cards
+    return _LIST.ok("catalogue", f"{len(catalog.cards)} models, {len(offered)} on offer"), catalog.cards
 
 
 def connection_name(subject: Subject) -> str:
