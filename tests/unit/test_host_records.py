@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import types
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, ConfigDict
 
+from host_tables import HostTables, Meta, Record
 from openrouter_pipe.adapters.openwebui.companions import SEARCH_FILTER
 from openrouter_pipe.adapters.openwebui.records import HostFunctionTable, HostRecords
 from openrouter_pipe.ports.host_models import HostModel, HostModelError
@@ -17,179 +15,18 @@ from openrouter_pipe.ports.host_models import HostModel, HostModelError
 THEIRS = "class Filter:\n    pass\n"
 
 
-class Meta(BaseModel):
-    model_config = ConfigDict(extra="allow")
-
-
-class Params(BaseModel):
-    model_config = ConfigDict(extra="allow")
-
-
-class OldForm(BaseModel):
-    """Up to 0.8: access rules are a column of the record."""
-
-    id: str
-    base_model_id: str | None = None
-    name: str
-    meta: Meta
-    params: Params
-    access_control: dict[str, Any] | None = None
-    is_active: bool = True
-
-
-class NewForm(BaseModel):
-    """After 0.8: access rules are records of their own, handed over where they are to change."""
-
-    id: str
-    base_model_id: str | None = None
-    name: str
-    meta: Meta
-    params: Params
-    access_grants: list[dict[str, Any]] | None = None
-    is_active: bool = True
-    commit_message: str | None = None
-
-
-class Record(BaseModel):
-    model_config = ConfigDict(extra="allow")
-    id: str
-    user_id: str
-    name: str
-    meta: Meta
-
-
-class FunctionForm(BaseModel):
-    model_config = ConfigDict(extra="allow")
-    id: str
-    name: str
-    content: str
-
-
-class FakeHost:
-    """``newer`` raises where it fails, is asynchronous and has access grants; the older one returns nothing.
-
-    ``fail`` names methods that fail, ``after`` is called by name after a method has worked.
-    """
-
-    def __init__(self, *, newer: bool) -> None:
-        self.newer = newer
-        self.records: dict[str, Record] = {}
-        self.functions: dict[str, Any] = {}
-        self.fail: set[str] = set()
-        self.after: dict[str, Callable[[], object]] = {}
-        self.users = [types.SimpleNamespace(id="admin-1", role="admin")]
-
-    def modules(self) -> dict[str, dict[str, Any]]:
-        offered = self._class
-        return {
-            "open_webui": {},
-            "open_webui.models": {},
-            "open_webui.models.models": {
-                "Models": offered("get_all_models", "get_model_by_id", "insert_new_model", "update_model_by_id"),
-                "ModelForm": NewForm if self.newer else OldForm,
-                "ModelMeta": Meta,
-                "ModelParams": Params,
-            },
-            "open_webui.models.functions": {
-                "Functions": offered(
-                    "get_functions_by_type",
-                    "get_function_by_id",
-                    "insert_new_function",
-                    "update_function_by_id",
-                    "delete_function_by_id",
-                ),
-                "FunctionForm": FunctionForm,
-                "FunctionMeta": Meta,
-            },
-            "open_webui.models.users": {"Users": offered("get_first_user")},
-        }
-
-    def _class(self, *names: str) -> types.SimpleNamespace:
-        return types.SimpleNamespace(**{name: self._method(name) for name in names})
-
-    def _method(self, name: str) -> Callable[..., Any]:
-        work = getattr(self, f"_{name}")
-
-        def call(*arguments: Any) -> Any:
-            if name in self.fail:
-                if self.newer or name.startswith("get_"):
-                    raise RuntimeError("the database says something secret")
-                return None
-            found = work(*arguments)
-            self.after.pop(name, lambda: None)()
-            return found
-
-        async def awaited(*arguments: Any) -> Any:
-            return call(*arguments)
-
-        return awaited if self.newer else call
-
-    def _get_first_user(self) -> Any:
-        return self.users[0] if self.users else None
-
-    def _get_all_models(self) -> list[Record]:
-        return list(self.records.values())
-
-    def _get_model_by_id(self, model_id: str) -> Record | None:
-        return self.records.get(model_id)
-
-    def _insert_new_model(self, form: Any, user_id: str) -> Record | None:
-        if form.id in self.records:
-            if self.newer:
-                raise RuntimeError("UNIQUE constraint failed")
-            return None
-        self.records[form.id] = Record(user_id=user_id, **form.model_dump())
-        return self.records[form.id]
-
-    def _update_model_by_id(self, model_id: str, form: Any) -> Record | None:
-        before = self.records.get(model_id)
-        if before is None:
-            return None
-        values = form.model_dump(exclude={"commit_message"})
-        if values.get("access_grants", ...) is None:
-            values.pop("access_grants")
-        self.records[model_id] = Record(**{**before.model_dump(), **values})
-        return self.records[model_id]
-
-    def _get_functions_by_type(self, kind: str) -> list[Any]:
-        return [one for one in self.functions.values() if one.type == kind]
-
-    def _get_function_by_id(self, function_id: str) -> Any:
-        return self.functions.get(function_id)
-
-    def _insert_new_function(self, owner: str, kind: str, form: FunctionForm) -> Any:
-        if form.id in self.functions:
-            if self.newer:
-                raise RuntimeError("UNIQUE constraint failed")
-            return None
-        made = types.SimpleNamespace(id=form.id, content=form.content, type=kind, user_id=owner, is_active=False)
-        self.functions[form.id] = made
-        return made
-
-    def _update_function_by_id(self, function_id: str, values: dict[str, Any]) -> Any:
-        self.functions[function_id].__dict__.update(values)
-        return self.functions[function_id]
-
-    def _delete_function_by_id(self, function_id: str) -> bool:
-        return self.functions.pop(function_id, None) is not None
-
-
 @pytest.fixture(params=[False, True], ids=["older", "newer"])
-def host(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
-    made = FakeHost(newer=request.param)
-    for name, content in made.modules().items():
-        module = types.ModuleType(name)
-        module.__path__ = []
-        module.__dict__.update(content)
-        monkeypatch.setitem(sys.modules, name, module)
+def host(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> HostTables:
+    made = HostTables(newer=request.param)
+    made.install(monkeypatch)
     return made
 
 
-def private(host: FakeHost) -> dict[str, Any]:
+def private(host: HostTables) -> dict[str, Any]:
     return {"access_grants": None} if host.newer else {"access_control": {}}
 
 
-async def test_a_new_record_is_private_and_an_administrators(host: FakeHost) -> None:
+async def test_a_new_record_is_private_and_an_administrators(host: HostTables) -> None:
     await HostRecords().create(HostModel("pipe.a", "A", {"x": 1}))
     found = host.records["pipe.a"].model_dump()
     assert {key: found[key] for key in ("user_id", "name", "meta")} == {
@@ -201,7 +38,7 @@ async def test_a_new_record_is_private_and_an_administrators(host: FakeHost) -> 
     assert await HostRecords().all() == {"pipe.a": HostModel("pipe.a", "A", {"x": 1})}
 
 
-async def test_an_update_keeps_owner_access_and_all_else(host: FakeHost) -> None:
+async def test_an_update_keeps_owner_access_and_all_else(host: HostTables) -> None:
     access = {"access_grants": [{"principal_id": "*"}]} if host.newer else {"access_control": None}
     kept = {"user_id": "somebody", "is_active": False, "base_model_id": None, "params": {"temperature": 1}, **access}
     host.records["pipe.a"] = Record(id="pipe.a", name="A", meta=Meta(), **kept)
@@ -211,7 +48,7 @@ async def test_an_update_keeps_owner_access_and_all_else(host: FakeHost) -> None
     assert (found["name"], found["meta"]) == ("B", {"y": 2})
 
 
-async def test_a_record_deleted_before_or_during_the_update_is_not_made_again(host: FakeHost) -> None:
+async def test_a_record_deleted_before_or_during_the_update_is_not_made_again(host: HostTables) -> None:
     await HostRecords().update(HostModel("pipe.a", "B"))
     host.records["pipe.a"] = Record(id="pipe.a", user_id="u", name="A", meta=Meta(), params={})
     host.after["get_model_by_id"] = host.records.clear
@@ -220,7 +57,7 @@ async def test_a_record_deleted_before_or_during_the_update_is_not_made_again(ho
 
 
 @pytest.mark.parametrize("method", ["insert_new_model", "get_first_user"])
-async def test_an_insertion_that_fails_is_told(host: FakeHost, method: str) -> None:
+async def test_an_insertion_that_fails_is_told(host: HostTables, method: str) -> None:
     host.fail = {method}
     with pytest.raises(HostModelError) as raised:
         await HostRecords().create(HostModel("pipe.a", "A"))
@@ -228,7 +65,7 @@ async def test_an_insertion_that_fails_is_told(host: FakeHost, method: str) -> N
 
 
 @pytest.mark.parametrize("method", ["update_model_by_id", "get_model_by_id"])
-async def test_an_update_that_fails_is_told(host: FakeHost, method: str) -> None:
+async def test_an_update_that_fails_is_told(host: HostTables, method: str) -> None:
     await HostRecords().create(HostModel("pipe.a", "A"))
     host.fail = {method}
     with pytest.raises(HostModelError, match="the host did not change a model"):
@@ -236,13 +73,13 @@ async def test_an_update_that_fails_is_told(host: FakeHost, method: str) -> None
     assert host.records["pipe.a"].name == "A"
 
 
-async def test_without_an_administrator_nothing_is_added(host: FakeHost) -> None:
+async def test_without_an_administrator_nothing_is_added(host: HostTables) -> None:
     host.users = []
     with pytest.raises(HostModelError, match="no administrator"):
         await HostRecords().create(HostModel("pipe.a", "A"))
 
 
-async def test_the_companion_is_installed_once_and_switched_on(host: FakeHost) -> None:
+async def test_the_companion_is_installed_once_and_switched_on(host: HostTables) -> None:
     table = HostFunctionTable()
     assert await table.installed(SEARCH_FILTER) is None
     assert await table.install(SEARCH_FILTER) == "openrouter_search"
@@ -252,7 +89,7 @@ async def test_the_companion_is_installed_once_and_switched_on(host: FakeHost) -
     ]
 
 
-async def test_a_companion_that_was_switched_off_stays_off_and_an_old_one_is_updated(host: FakeHost) -> None:
+async def test_a_companion_that_was_switched_off_stays_off_and_an_old_one_is_updated(host: HostTables) -> None:
     table = HostFunctionTable()
     await table.install(SEARCH_FILTER)
     function = host.functions["openrouter_search"]
@@ -263,14 +100,14 @@ async def test_a_companion_that_was_switched_off_stays_off_and_an_old_one_is_upd
     assert (function.content, function.is_active) == (SEARCH_FILTER.source, False)
 
 
-async def test_somebody_elses_function_of_that_id_is_left_alone(host: FakeHost) -> None:
+async def test_somebody_elses_function_of_that_id_is_left_alone(host: HostTables) -> None:
     theirs = types.SimpleNamespace(id="openrouter_search", content=THEIRS, type="filter", is_active=False)
     host.functions["openrouter_search"] = theirs
     assert await HostFunctionTable().install(SEARCH_FILTER) == "openrouter_search_2"
     assert (theirs.content, theirs.is_active) == (THEIRS, False)
 
 
-async def test_two_workers_install_one_companion(host: FakeHost) -> None:
+async def test_two_workers_install_one_companion(host: HostTables) -> None:
     """The other one is quicker, after this one has looked and found none."""
     ours = types.SimpleNamespace(
         id="openrouter_search", content=SEARCH_FILTER.source, type="filter", user_id="admin-1", is_active=True
@@ -280,7 +117,7 @@ async def test_two_workers_install_one_companion(host: FakeHost) -> None:
     assert list(host.functions.values()) == [ours]
 
 
-async def test_a_companion_that_cannot_be_switched_on_is_not_left_behind_switched_off(host: FakeHost) -> None:
+async def test_a_companion_that_cannot_be_switched_on_is_not_left_behind_switched_off(host: HostTables) -> None:
     host.fail = {"update_function_by_id"}
     with pytest.raises(HostModelError, match="did not switch a function on"):
         await HostFunctionTable().install(SEARCH_FILTER)
@@ -291,7 +128,7 @@ async def test_a_companion_that_cannot_be_switched_on_is_not_left_behind_switche
 
 
 @pytest.mark.parametrize("method", ["insert_new_function", "get_functions_by_type", "get_function_by_id"])
-async def test_an_installation_that_fails_is_told(host: FakeHost, method: str) -> None:
+async def test_an_installation_that_fails_is_told(host: HostTables, method: str) -> None:
     host.fail = {method}
     with pytest.raises(HostModelError) as raised:
         await HostFunctionTable().install(SEARCH_FILTER)
@@ -299,7 +136,7 @@ async def test_an_installation_that_fails_is_told(host: FakeHost, method: str) -
     assert host.functions == {}
 
 
-async def test_an_update_of_the_companion_that_fails_is_told(host: FakeHost) -> None:
+async def test_an_update_of_the_companion_that_fails_is_told(host: HostTables) -> None:
     await HostFunctionTable().install(SEARCH_FILTER)
     old = SEARCH_FILTER.source.replace("companion_version: 1", "companion_version: 0")
     host.functions["openrouter_search"].content = old
