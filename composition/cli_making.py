@@ -12,8 +12,7 @@ from openrouter_pipe.composition.cli_parts import Subcommands, add_command, comp
 BUNDLE: Final = """\
 Writes the one-file function for Open WebUI from the sources (needs a checkout).
 
-  openrouter-pipe bundle
-  openrouter-pipe bundle --output /tmp/openrouter_pipe.py
+  openrouter-pipe bundle --output dist/openrouter_pipe.py
 """
 VALVES: Final = """\
 Prints every setting with default and bounds, as Markdown; numbers are in the unit that the name or the text says.
@@ -26,7 +25,7 @@ Fills in or checks what is generated in the pages of a folder: everything betwee
 `<!-- end generated -->`, and all of valves.md and commands.md.
 
   openrouter-pipe docs --list             the names that a page can use
-  openrouter-pipe docs --check docs       status 1 when something is out of date; page and name are told
+  openrouter-pipe docs --check docs       what is out of date, by page and name (then status 1)
   openrouter-pipe docs --write docs
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from collections.abc import Mapping
@@ -62,13 +63,10 @@ def serve(folder: Path, port: int) -> int:
     except OSError as error:
         sys.stderr.write(f"port {port} cannot be used: {error.strerror}; choose another with --port\n")
         return 1
-    with server:
+    with server, contextlib.suppress(KeyboardInterrupt):
         sys.stdout.write(f"metrics at http://127.0.0.1:{server.server_port}/metrics\n")
         sys.stdout.flush()
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            return 0
+        server.serve_forever()
     return 0
 
 

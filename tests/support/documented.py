@@ -16,7 +16,7 @@ STARTS = re.compile(
 )
 _FENCE = re.compile(r"^ {0,3}```(?P<language>\w*)[^\n]*\n(?P<body>.*?)^ {0,3}```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"(?<!`)`((?:openrouter-pipe|make) [^`\n]+)`(?!`)")
-_STATUS = re.compile(r"#\s*status (\d+)")
+_STATUS = re.compile(r"#\s*status (\d+)$")
 
 
 @frozen
