@@ -111,7 +111,7 @@ DOCTOR_CHECKS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
             "it is missing, shorter than {composition.checks.security:_SHORTEST} characters, or monotonous",
         ),
         "secrets at rest": ("", "a secret valve is stored unencrypted"),
-        "SSRF protection": ("", "it is off"),
+        "SSRF protection": ("it is off", ""),
         "https only": ("", "http:// downloads are allowed"),
         "egress policy": ("(cannot be seen from here)", ""),
     },
@@ -126,7 +126,7 @@ DOCTOR_CHECKS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "database": ("it does not answer, is not there, or cannot be written", ""),
         "table": ("it lacks columns", "rows lie under older keys"),
         "rows readable": ("one of the {adapters.sql.health:SAMPLE} newest rows opens with none of the keys", ""),
-        "age of rows": ("", "the newest is from the future: the clock was set back"),
+        "age of rows": ("the newest is from the future: the clock was set back", ""),
     },
     "multi-worker": {
         "UVICORN_WORKERS": ("", ""),
@@ -156,7 +156,7 @@ DOCTOR_CHECKS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
             "less than {composition.checks.session_logs:_FAIL_FREE|bytes}",
             "less than {composition.checks.session_logs:_WARN_FREE|bytes}",
         ),
-        "age of archives": ("", "the newest is from the future: the clock was set back"),
+        "age of archives": ("the newest is from the future: the clock was set back", ""),
         "retention": ("", ""),
     },
 }

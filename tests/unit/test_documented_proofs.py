@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,3 +65,38 @@ def test_every_line_of_both_commands_proves_something_of_the_report() -> None:
     page = (ROOT / "docs" / "production-readiness.md").read_text(encoding="utf-8")
     assert cells("doctor-checks", 2) - set(lines_named(page, "doctor")) == frozenset()
     assert cells("validate-lines", 1) - set(lines_named(page, "validate")) == frozenset()
+
+
+def statuses() -> dict[str, set[str]]:
+    """What each check of the doctor can end as, read from its sources: name to ``failed`` and ``warning``."""
+    found: dict[str, set[str]] = {}
+    for file in (ROOT / "composition" / "checks").glob("*.py"):
+        for function in ast.walk(tree := ast.parse(file.read_text())):
+            if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            named = {}
+            for one in (*tree.body, *ast.walk(function)):
+                if isinstance(one, ast.Assign) and isinstance(target := one.targets[0], ast.Name | ast.Tuple):
+                    first = target.elts[0] if isinstance(target, ast.Tuple) else target
+                    value = one.value.elts[0] if isinstance(one.value, ast.Tuple) else one.value
+                    if isinstance(first, ast.Name) and isinstance(value, ast.Constant):
+                        named[first.id] = str(value.value)
+            for one in ast.walk(function):
+                if isinstance(one, ast.Call) and isinstance(one.func, ast.Attribute) and one.args:
+                    name = one.args[0]
+                    told = named.get(name.id) if isinstance(name, ast.Name) else getattr(name, "value", None)
+                    if one.func.attr in {"failed", "warning"} and isinstance(told, str):
+                        found.setdefault(told, set()).add(one.func.attr)
+    return found
+
+
+def test_the_table_of_checks_says_what_fails_and_what_warns_as_the_checks_do() -> None:
+    can = statuses()
+    assert len(can) > 20
+    wrong = []
+    for row in generate("doctor-checks").splitlines()[2:]:
+        _, _, name, fails, warns, _ = (cell.strip() for cell in row.split("|"))
+        said = {word for word, text in (("failed", fails), ("warning", warns)) if text and not text.startswith("(")}
+        if name in can and said != can[name]:
+            wrong.append((name, said, can[name]))
+    assert wrong == []
