@@ -1,4 +1,4 @@
-"""A session log as a timeline: what was asked, what the provider said, what the tools did, how it ended, and when.
+"""A session log as a timeline: what was asked and known, what the provider said, what the tools did, how it ended, and when.
 
 Works on the JSON of a record alone, so that a record of an older version still shows what can be understood of it; runs of
 deltas become one line. Everything shown came from users, models and networks: nothing in it is obeyed by the terminal.
@@ -7,7 +7,8 @@ deltas become one line. Everything shown came from users, models and networks: n
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -26,7 +27,8 @@ _DELTAS: Final = {
 
 @frozen
 class Line:
-    """One line: seconds since the beginning of the turn, who (asked, sent, provider, shown, tool, log, error), what."""
+    """One line: seconds since the beginning of the turn, who (asked, known, memory, sent, provider, shown, tool, log, record,
+    error), what."""
 
     at: float
     who: str
@@ -43,17 +45,18 @@ def timeline(entries: Iterable[Mapping[str, Any]], *, logs: bool = True) -> list
         start = seconds if start is None else start
         at = seconds - start
         kind, message = str(entry.get("event_type", "")), str(entry.get("message", ""))
-        value = _object(message) if kind != "log" else {}
+        told = _told(message) if kind != "log" else None
+        value = told if isinstance(told, dict) else {}
         if (name := _DELTAS.get(str(value.get("_")))) is not None:
             who = "provider" if kind.startswith("provider") else "shown"
             runs.setdefault((who, name), _Run(who, name, at)).add(at, str(value.get("text", "")))
             continue
         if value.get("_") == "ItemOpened":
-            lines.extend(_lines(at, kind, value, message, entry, logs=logs))
+            lines.extend(_lines(at, kind, told, entry, logs=logs))
             continue
         lines.extend(run.line() for run in runs.values())
         runs.clear()
-        lines.extend(_lines(at, kind, value, message, entry, logs=logs))
+        lines.extend(_lines(at, kind, told, entry, logs=logs))
     lines.extend(run.line() for run in runs.values())
     return lines
 
@@ -81,35 +84,98 @@ class _Run:
         )
 
 
-def _lines(
-    at: float, kind: str, value: Mapping[str, Any], message: str, entry: Mapping[str, Any], *, logs: bool
-) -> Iterator[Line]:
-    name = str(value.get("_", ""))
-    match kind:
-        case "request":
-            said = value.get("messages") or []
-            chosen = value.get("settings") or {}
-            yield Line(
-                at,
-                "asked",
-                f"{safe(str(value.get('model', '')))}, {len(said)} messages, settings {safe(_short(chosen))}",
-            )
-        case "provider.request":
-            items, tools = value.get("input") or [], value.get("tools") or []
-            where = f"{safe(str(value.get('model', '')))} by {safe(str(value.get('endpoint', '')))}"
-            yield Line(at, "sent", f"{where}, {len(items)} items, {len(tools)} tools")
-        case "provider.fault":
-            yield Line(at, "error", f"provider: {safe(_short(value))}")
-        case "provider.event":
-            yield Line(at, "provider", f"{name} {safe(_short(_rest(value)))}")
-        case "event":
-            who = "tool" if name.startswith("Tool") else "error" if name == "Failed" else "shown"
-            yield Line(at, who, f"{name} {safe(_short(_rest(value)))}")
-        case _:
-            loud = entry.get("level") in {"WARNING", "ERROR", "CRITICAL"}
-            if logs or loud:
-                trace = f" | {entry['exception']}" if entry.get("exception") else ""
-                yield Line(at, "error" if loud else "log", safe(f"{entry.get('level', '')} {message}{trace}"))
+def _lines(at: float, kind: str, told: Any, entry: Mapping[str, Any], *, logs: bool) -> Iterator[Line]:
+    if kind in _LABELS:
+        who, words = _LABELS[kind](told)
+        yield Line(at, who, safe(words))
+        return
+    if kind not in {"log", ""}:  # a record of a newer version
+        yield Line(at, "record", safe(f"{kind}: {_short(told) or entry.get('message', '')}"))
+        return
+    loud = entry.get("level") in {"WARNING", "ERROR", "CRITICAL"}
+    if logs or loud:
+        trace = f" | {entry['exception']}" if entry.get("exception") else ""
+        words = f"{entry.get('level', '')} {entry.get('message', '')}{trace}"
+        yield Line(at, "error" if loud else "log", safe(words))
+
+
+def _asked(told: Any) -> tuple[str, str]:
+    said, chosen = _list(told, "messages"), _get(told, "settings") or {}
+    parts = Counter(
+        str(_get(part, "_")).removesuffix("Part").lower() for message in said for part in _list(message, "parts")
+    )
+    kinds = "".join(
+        f", {_counted(count, kind)}" for kind, count in sorted(parts.items()) if kind not in {"text", "none"}
+    )
+    return "asked", f"{_get(told, 'model') or ''}, {_counted(len(said), 'message')}{kinds}, settings {_short(chosen)}"
+
+
+def _card(told: Any) -> tuple[str, str]:
+    if not told:
+        return "known", "the catalogue has no such model"
+    able = _get(told, "capabilities") or {}
+    length = f", context {_get(told, 'context_length')}" if _get(told, "context_length") else ""
+    return "known", f"model {_get(told, 'id') or ''}{length}, {_short(_rest(able)) or 'no capabilities'}"
+
+
+def _no_catalogue(told: Any) -> tuple[str, str]:
+    return "error", f"no catalogue: {_short(_rest(told))}"
+
+
+def _offered(told: Any) -> tuple[str, str]:
+    names = ", ".join(str(_get(spec, "name")) for spec in _list(told))
+    return "known", f"{_counted(len(_list(told)), 'tool')} on offer: {names}" if names else "no tools on offer"
+
+
+def _loaded(told: Any) -> tuple[str, str]:
+    kinds = Counter(str(_get(one, "item_type")) for one in _list(told))
+    listed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+    return "memory", f"{_counted(len(_list(told)), 'stored item')} read{': ' if listed else ''}{listed}"
+
+
+def _saved(told: Any) -> tuple[str, str]:
+    return "memory", f"{sum(one is True for one in _list(told))} of {_counted(len(_list(told)), 'item')} stored"
+
+
+def _store_fault(told: Any) -> tuple[str, str]:
+    step, words = (*_list(told), "", "")[:2]
+    return "error", f"memory, {step}: {words}"
+
+
+def _sent(told: Any) -> tuple[str, str]:
+    items, tools = _list(told, "input"), _list(told, "tools")
+    where = f"{_get(told, 'model') or ''} by {_get(told, 'endpoint') or ''}"
+    return "sent", f"{where}, {_counted(len(items), 'item')}, {_counted(len(tools), 'tool')}"
+
+
+def _said(told: Any) -> tuple[str, str]:
+    return "provider", f"{_get(told, '_') or ''} {_short(_rest(told))}"
+
+
+def _fault(told: Any) -> tuple[str, str]:
+    return "error", f"provider: {_short(told)}"
+
+
+def _shown(told: Any) -> tuple[str, str]:
+    name = str(_get(told, "_") or "")
+    who = "tool" if name.startswith("Tool") else "error" if name == "Failed" else "shown"
+    return who, f"{name} {_short(_rest(told))}"
+
+
+_LABELS: Final[Mapping[str, Callable[[Any], tuple[str, str]]]] = {
+    "request": _asked,
+    "model.card": _card,
+    "catalogue.fault": _no_catalogue,
+    "tools": _offered,
+    "artifacts": _loaded,
+    "artifacts.saved": _saved,
+    "artifacts.fault": _store_fault,
+    "provider.request": _sent,
+    "provider.event": _said,
+    "provider.fault": _fault,
+    "event": _shown,
+}
+"""What is said of a structure, by the type under which records keep it."""
 
 
 def safe(text: str) -> str:
@@ -118,20 +184,34 @@ def safe(text: str) -> str:
     return "".join(char if char.isprintable() else " " for char in cut)
 
 
-def _rest(value: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: inner for key, inner in value.items() if key not in {"_", "payload"}}
+def _rest(value: Any) -> dict[str, Any]:
+    return (
+        {key: inner for key, inner in value.items() if key not in {"_", "payload"}} if isinstance(value, dict) else {}
+    )
+
+
+def _get(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def _list(value: Any, name: str = "") -> list[Any]:
+    found = _get(value, name) if name else value
+    return found if isinstance(found, list) else []
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _short(value: object) -> str:
     return json.dumps(value, ensure_ascii=False) if value else ""
 
 
-def _object(text: str) -> Mapping[str, Any]:
+def _told(text: str) -> Any:
     try:
-        found = json.loads(text)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _seconds(value: object) -> float:
