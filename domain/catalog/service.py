@@ -1,8 +1,10 @@
 """Keeping the catalogue fresh: one fetch in flight, back-off after failures, the last good list served meanwhile.
 
 Theory of operation: a caller never waits while there is a list, however old. Only when there has never been one does it
-await the single fetch in flight. A failure is remembered with the time of the next try; a chat request (``insist``)
-may try before that time, so that a bad warm-up locks nobody out.
+await the single fetch in flight. A failure is remembered with the time of the next try. Before that time nobody tries, but
+for one: where there has never been a list, the first chat request (``insist``) of each wait, unless the provider has named the
+time itself. It lengthens no wait. Every other chat request is told why there is no list, and may still be sent without one
+(`domain.catalog.unlisted`), so that a bad start locks nobody out.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from openrouter_pipe.domain.catalog.cards import read_card
 from openrouter_pipe.domain.catalog.catalog import Catalog
@@ -31,10 +33,11 @@ _MOST_DOUBLINGS: Final = 5
 _LONGEST_RETRY_AFTER: Final = 86_400.0  # a provider may ask for patience, not for ever
 _AT_ONCE: Final = 50
 _EMPTY: Final = Catalog(())
+_NOTHING_READABLE: Final = ProviderFault(FaultKind.MALFORMED, "the catalogue holds no readable model")
 
 
 class CatalogUnavailableError(Exception):
-    """There is no catalogue and the attempt to get one failed; carries the fault."""
+    """There is no catalogue; carries the fault of the last attempt to get one, ``retry_after`` being the time to the next."""
 
     def __init__(self, fault: ProviderFault) -> None:
         super().__init__(f"{fault.kind.value}: {fault.message}")
@@ -63,27 +66,30 @@ class CatalogService:
         self._failed_origin: _Origin | None = None
         self._failures = 0
         self._retry_at = 0.0
+        self._once_more = False  # the one attempt within the present wait is made
         self._task: asyncio.Task[None] | None = None
 
     async def current(self, connection: Connection, refresh_seconds: float, *, insist: bool = False) -> Catalog:
         """The list, at most ``refresh_seconds`` old where that is possible.
 
-        Without any list and in back-off: an empty one, or another attempt when ``insist``.
+        Without any list and in back-off an empty one, unless ``insist``.
 
         Raises:
-            CatalogUnavailableError: ``insist``, there is no list and the attempt failed.
+            CatalogUnavailableError: ``insist``, and there is no list.
         """
         origin = _Origin(connection.base_url, connection.api_key)
         if self._is_fresh(origin, refresh_seconds):
             return self._catalog or _EMPTY
         task = self._in_flight()
-        if task is None and (self._may_try(origin) or (insist and self._catalog is None)):
+        if task is None and self._may_try(origin):
+            task = self._start(connection, origin, refresh_seconds)
+        elif task is None and insist and self._may_try_once_more():
+            self._once_more = True
             task = self._start(connection, origin, refresh_seconds)
         if self._catalog is not None:
             return self._catalog
-        if task is None:
-            return _EMPTY
-        await asyncio.wait({task})
+        if task is not None:
+            await asyncio.wait({task})
         return self._outcome(insist=insist)
 
     def known(self) -> Catalog | None:
@@ -112,6 +118,10 @@ class CatalogService:
     def _may_try(self, origin: _Origin) -> bool:
         return self._failed_origin != origin or self._clock.monotonic() >= self._retry_at
 
+    def _may_try_once_more(self) -> bool:
+        asked_to_wait = self._fault is not None and self._fault.retry_after is not None
+        return self._catalog is None and not self._once_more and not asked_to_wait
+
     def _in_flight(self) -> asyncio.Task[None] | None:
         task = self._task
         if task is None or task.done() or task.get_loop() is not asyncio.get_running_loop():
@@ -131,12 +141,11 @@ class CatalogService:
         settled = False
         try:
             entries, age = await self._fetch(connection, refresh_seconds)
-            catalog = Catalog(await _cards(entries))
-            settled = bool(catalog.cards)
-            if settled:
-                self._catalog, self._origin, self._fetched_at = catalog, origin, self._clock.monotonic() - age
-                self._fault, self._failed_origin, self._failures = None, None, 0
-                await self._remember(connection, entries)
+            catalog = await _readable(entries)
+            settled = True
+            self._catalog, self._origin, self._fetched_at = catalog, origin, self._clock.monotonic() - age
+            self._fault, self._failed_origin, self._failures = None, None, 0
+            await self._remember(connection, entries)
         except ProviderError as error:
             self._failed(error.fault, origin, refresh_seconds)
             settled = True
@@ -146,8 +155,7 @@ class CatalogService:
             raise
         finally:
             if not settled:  # also when the source crashed, so that a fault of ours starts no storm of requests
-                fault = ProviderFault(FaultKind.MALFORMED, "the catalogue holds no readable model")
-                self._failed(fault, origin, refresh_seconds)
+                self._failed(_NOTHING_READABLE, origin, refresh_seconds)
 
     async def _remember(self, connection: Connection, entries: Sequence[JsonObject]) -> None:
         if self._memory is not None:
@@ -169,11 +177,14 @@ class CatalogService:
         return await self._source.fetch(connection), 0.0
 
     def _failed(self, fault: ProviderFault, origin: _Origin, refresh_seconds: float) -> None:
-        self._failures = self._failures + 1 if self._failed_origin == origin else 1
-        delay = min(_FIRST_DELAY * 2.0 ** min(self._failures - 1, _MOST_DOUBLINGS), refresh_seconds)
-        if fault.retry_after is not None:
-            delay = max(delay, min(fault.retry_after, _LONGEST_RETRY_AFTER))
-        self._retry_at = self._clock.monotonic() + delay
+        now = self._clock.monotonic()
+        asked = 0.0 if fault.retry_after is None else min(fault.retry_after, _LONGEST_RETRY_AFTER)
+        if self._may_try(origin):
+            self._failures = self._failures + 1 if self._failed_origin == origin else 1
+            delay = min(_FIRST_DELAY * 2.0 ** min(self._failures - 1, _MOST_DOUBLINGS), refresh_seconds)
+            self._retry_at, self._once_more = now + max(delay, asked), False
+        else:
+            self._retry_at = max(self._retry_at, now + asked)
         self._fault, self._failed_origin = fault, origin
         _log.warning(
             "The model catalogue could not be fetched (%s%s: %s); failure %d in a row, next attempt in %.0f s; %s",
@@ -181,7 +192,7 @@ class CatalogService:
             "" if fault.status is None else f" {fault.status}",
             Redactor((origin.api_key,)).text(fault.message)[:200],
             self._failures,
-            delay,
+            self._retry_at - now,
             "no models until then: check BASE_URL, the API key and the network"
             if self._catalog is None
             else "the last good catalogue stays in use",
@@ -192,7 +203,17 @@ class CatalogService:
             return self._catalog
         if not insist:
             return _EMPTY
-        raise CatalogUnavailableError(self._fault or ProviderFault(FaultKind.CONNECTION, "no catalogue was fetched"))
+        fault = self._fault or ProviderFault(FaultKind.CONNECTION, "no catalogue was fetched")
+        wait = self._retry_at - self._clock.monotonic()
+        raise CatalogUnavailableError(evolve(fault, retry_after=wait) if wait > 0 else fault)
+
+
+async def _readable(entries: Sequence[JsonObject]) -> Catalog:
+    """The list of an answer. Raises `ProviderError` when there is no model in it."""
+    catalog = Catalog(await _cards(entries))
+    if not catalog.cards:
+        raise ProviderError(_NOTHING_READABLE)
+    return catalog
 
 
 async def _cards(entries: Sequence[JsonObject]) -> list[ModelCard]:

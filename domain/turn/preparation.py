@@ -13,8 +13,9 @@ from openrouter_pipe.domain.breakers import Scope
 from openrouter_pipe.domain.catalog.catalog import Catalog, ResolvedModel
 from openrouter_pipe.domain.catalog.ids import lookup_key
 from openrouter_pipe.domain.catalog.routing import choose_endpoint, wants_chat_completions
-from openrouter_pipe.domain.catalog.selection import restriction_reasons
+from openrouter_pipe.domain.catalog.selection import SelectionPolicy, restriction_reasons
 from openrouter_pipe.domain.catalog.service import CatalogUnavailableError
+from openrouter_pipe.domain.catalog.unlisted import unlisted
 from openrouter_pipe.domain.errors.classify import classify
 from openrouter_pipe.domain.errors.reports import ErrorSubject
 from openrouter_pipe.domain.errors.situations import (
@@ -85,7 +86,12 @@ async def resolve(
     try:
         catalog = await services.catalog.current(policies.connection, policies.catalog_refresh_seconds, insist=True)
     except CatalogUnavailableError as error:
-        raise TurnRefusedError(classify(error.fault, subject), error.fault) from error
+        restricted_to = policies.selection if request.task is None else SelectionPolicy()
+        guess = unlisted(request.model, request.host_prefix, restricted_to)
+        if guess is None:
+            raise TurnRefusedError(classify(error.fault, subject), error.fault) from error
+        _log.warning("there is no catalogue: %s is asked for by its name, with text only", guess.api_id)
+        return guess, Catalog((guess.card,))
     model = catalog.resolve(request.model, request.host_prefix)
     if model is None:
         raise TurnRefusedError(unknown_model(subject))

@@ -297,10 +297,13 @@ async def test_no_catalogue_to_be_had(tmp_path: Path) -> None:
     source.fault = ProviderFault(FaultKind.STATUS, "No auth credentials found", status=401)
     async with recording(root) as pipe:
         pipe.container.catalog_source.override(providers.Object(source))
-        events = await pipe.ask("Hi", **recorded(root))
+        events = await pipe.ask("Hi", **recorded(root, FREE_MODEL_FILTER="only"))
+        without = await pipe.ask("Hi", **recorded(root))
     assert isinstance(events[-1], Failed)
     assert events[-1].status == 401
     await same(root)
+    assert isinstance(without[-1], Completed)  # nothing to judge: sent with the model's name alone
+    await same(root, "m3")
 
 
 async def test_attachments_are_named_as_missing(tmp_path: Path) -> None:

@@ -148,11 +148,56 @@ async def test_warm_up_failure_does_not_lock_everybody_out(caplog: pytest.LogCap
     with caplog.at_level(logging.WARNING):
         assert (await service.current(HERE, 3600)).cards == ()
     assert "BASE_URL" in caplog.text
-    with pytest.raises(CatalogUnavailableError) as raised:
-        await service.current(HERE, 3600, insist=True)
-    assert raised.value.fault is FAULT
     source.answer = MODELS
     assert (await service.current(HERE, 3600, insist=True)).cards
+    assert (await service.current(HERE, 3600)).cards
+
+
+async def test_in_back_off_chats_fetch_once_and_lengthen_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """Every second somebody lists and three ask, and there has never been a list: one more attempt in each wait."""
+    service, source, clock = build(FAULT)
+    begun, attempts = clock.seconds, list[float]()
+    for _ in range(636):
+        before = source.fetches
+        assert (await service.current(HERE, 3600)).cards == ()
+        for _ in range(3):
+            with pytest.raises(CatalogUnavailableError) as raised:
+                await service.current(HERE, 3600, insist=True)
+            assert (raised.value.fault.message, raised.value.fault.status) == ("down", 503)
+            assert raised.value.fault.retry_after is not None
+            assert 0 < raised.value.fault.retry_after <= 160
+        attempts += [clock.seconds - begun] * (source.fetches - before)
+        clock.seconds += 1
+    assert attempts == [time for due in (0, 5, 15, 35, 75, 155, 315, 475, 635) for time in (due, due)]
+    assert len(caplog.records) == 18
+    assert "failure 9 in a row, next attempt in 160 s" in caplog.text
+
+
+async def test_a_provider_that_names_the_time_is_asked_no_sooner_by_anybody() -> None:
+    """The user is told the fault of the last attempt, and when the next one is due."""
+    service, source, clock = build(ProviderFault(FaultKind.STATUS, "slow down", 429, retry_after=30))
+    with pytest.raises(CatalogUnavailableError):
+        await service.current(HERE, 3600, insist=True)
+    clock.seconds += 12
+    with pytest.raises(CatalogUnavailableError) as raised:
+        await service.current(HERE, 3600, insist=True)
+    assert raised.value.fault == ProviderFault(FaultKind.STATUS, "slow down", 429, retry_after=18)
+    assert source.fetches == 1
+
+
+async def test_a_time_that_the_provider_names_to_the_attempt_in_between_holds() -> None:
+    service, source, clock = build(FAULT)
+    await service.current(HERE, 3600)
+    source.answer = ProviderFault(FaultKind.STATUS, "slow down", 429, retry_after=30)
+    with pytest.raises(CatalogUnavailableError):
+        await service.current(HERE, 3600, insist=True)
+    for _ in range(29):
+        clock.seconds += 1
+        assert (await service.current(HERE, 3600)).cards == ()
+    assert source.fetches == 2
+    clock.seconds += 1
+    await service.current(HERE, 3600)
+    assert source.fetches == 3
 
 
 @pytest.mark.parametrize("answer", [(), ({"name": "no id"},)])
@@ -217,21 +262,60 @@ async def test_close_ends_the_refresh_and_the_wait() -> None:
     assert len(asyncio.all_tasks()) == 1
 
 
-def hourly(answer: Answer, refresh: float, every: float) -> int:
-    async def run() -> int:
-        service, source, clock = build(answer)
-        for _ in range(int(3600 / every)):
-            await service.current(HERE, refresh)
-            await settle()
-            clock.seconds += every
-        return source.fetches
-
-    return asyncio.run(run())
+ATTEMPTS_IN_AN_HOUR = 27
+"""At 0, 5, 15, 35, 75 and 155 seconds after the first failure, and every 160 seconds after that."""
 
 
-@pytest.mark.parametrize(("answer", "most"), [(MODELS, 1), (FAULT, 27), (RuntimeError("bug"), 27)])
-def test_refetch_storm_fetch_count_per_hour(answer: Answer, most: int) -> None:
-    assert 1 <= hourly(answer, 3600, 1.0) <= most
+@pytest.mark.parametrize("answer", [FAULT, RuntimeError("bug"), ()], ids=["down", "crash", "empty"])
+async def test_an_endpoint_that_is_down_for_an_hour(answer: Answer, caplog: pytest.LogCaptureFixture) -> None:
+    """Many ask every second: the models are there all the time, and an attempt costs one request and one warning."""
+    service, source, clock = build()
+    good = await service.current(HERE, 3600)
+    clock.seconds += 3600
+    source.answer = answer
+    for _ in range(3600):
+        askers = [service.current(HERE, 3600, insist=number % 2 == 0) for number in range(4)]
+        assert all(catalog is good for catalog in await asyncio.gather(*askers))
+        await settle()
+        clock.seconds += 1
+    assert source.fetches == 1 + ATTEMPTS_IN_AN_HOUR
+    told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(told) == ATTEMPTS_IN_AN_HOUR
+    assert all("the last good catalogue stays in use" in message for message in told)
+    assert told[-1].startswith("The model catalogue could not be fetched")
+    assert f"failure {ATTEMPTS_IN_AN_HOUR} in a row, next attempt in 160 s" in told[-1]
+    source.answer = MODELS
+    clock.seconds += 160
+    await service.current(HERE, 3600)
+    await settle()
+    assert service.age() == 0
+    assert source.fetches == 2 + ATTEMPTS_IN_AN_HOUR
+
+
+@pytest.mark.parametrize(("refresh", "fetches"), [(3600, 6), (600, 36), (60, 360)])
+async def test_no_refetch_storm_however_many_ask(refresh: float, fetches: int) -> None:
+    """Six hours of lists and chats, several at once, in steps that do not fit the period: one fetch per period."""
+    service, source, clock = build()
+    step = 7
+    times: list[float] = []
+    for second in range(0, 6 * 3600, step):
+        before = source.fetches
+        await asyncio.gather(*(service.current(HERE, refresh, insist=number == 0) for number in range(5)))
+        await settle()
+        times += [second] * (source.fetches - before)
+        clock.seconds += step
+    assert fetches * (1 - step / refresh) - 1 <= len(times) <= fetches
+    assert all(later - earlier >= refresh for earlier, later in itertools.pairwise(times))
+
+
+@pytest.mark.parametrize("answer", [FAULT, RuntimeError("bug")])
+async def test_no_refetch_storm_where_there_has_never_been_a_list(answer: Answer) -> None:
+    service, source, clock = build(answer)
+    for _ in range(3600):
+        await service.current(HERE, 3600)
+        await settle()
+        clock.seconds += 1
+    assert source.fetches == ATTEMPTS_IN_AN_HOUR
 
 
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 400)), max_size=40))

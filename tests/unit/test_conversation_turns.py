@@ -369,13 +369,31 @@ async def test_what_cannot_be_answered_is_refused_without_asking_the_provider(
     assert house.idle
 
 
-async def test_a_catalogue_out_of_reach_is_told_and_does_not_lock_anyone_out() -> None:
+async def test_a_catalogue_out_of_reach_does_not_lock_anyone_out() -> None:
+    """Where there has never been one, a request goes out with what is known of the model: its name."""
     house = House()
     house.source.fault = RESET
-    assert isinstance(terminal(await house.hear()), Failed)
+    for _ in range(5):
+        assert isinstance(terminal(await house.hear()), Completed)
+    assert {request.model for request in house.provider.requests} == {"acme/one"}
+    assert house.source.fetches == 2  # the first, and one more within the wait
     house.source.fault = None
     house.clock.advance(3600)
     assert isinstance(terminal(await house.hear()), Completed)
+
+
+@pytest.mark.parametrize(
+    "selection", [SelectionPolicy(free="only"), SelectionPolicy(tools="exclude"), SelectionPolicy("other/model")]
+)
+async def test_without_a_catalogue_what_is_restricted_is_refused_and_told_why(selection: SelectionPolicy) -> None:
+    house = House().change(selection=selection)
+    house.source.fault = RESET
+    for _ in range(2):
+        end = terminal(await house.hear())
+        assert isinstance(end, Failed)
+        assert end.code == "connection_error"
+    assert house.provider.requests == []
+    assert house.idle
 
 
 async def test_a_full_waiting_room_refuses_at_once() -> None:
