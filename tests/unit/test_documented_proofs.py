@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -100,3 +101,12 @@ def test_the_table_of_checks_says_what_fails_and_what_warns_as_the_checks_do() -
         if name in can and said != can[name]:
             wrong.append((name, said, can[name]))
     assert wrong == []
+
+
+def test_every_library_says_why_it_is_here() -> None:
+    page = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8").lower()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)]
+    names = {re.split(r"[\[<>=;]", one)[0].strip() for one in wanted} - {"openrouter-pipe"}
+    spoken = {one.removeprefix("pytest-").removeprefix("types-") for one in names}
+    assert sorted(one for one in spoken if re.search(rf"(?<![\w-]){re.escape(one)}(?![\w-])", page) is None) == []
