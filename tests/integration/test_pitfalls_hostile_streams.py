@@ -5,76 +5,22 @@ Odd numbers, bottomless nesting, floods of rubbish: each costs itself only, and 
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from fake_host import FakeHost
-from openrouter_pipe.adapters.openwebui import make_pipe_class
-from openrouter_pipe.composition.pipe import PipeContainer, PipeServices
+from raw_provider import raw_host as host
+from raw_provider import wire
 
-KEY = "sk-or-v1-00112233445566778899aabbccddeeff"
-MODEL = {"id": "vendor/model", "name": "M", "supported_parameters": ["tools", "reasoning"], "pricing": {"prompt": "1"}}
 TEXT = {"type": "response.output_text.delta", "item_id": "m", "output_index": 0, "content_index": 0, "delta": "Hello."}
 MESSAGE = {"type": "message", "id": "m", "role": "assistant", "content": [{"type": "output_text", "text": "Hello."}]}
 
 
 def terminal(**response: Any) -> dict[str, Any]:
     return {"type": "response.completed", "response": {"id": "gen-1", "status": "completed", "output": [], **response}}
-
-
-def wire(*events: object) -> bytes:
-    return b"".join(
-        b"data: " + (one if isinstance(one, bytes) else json.dumps(one).encode()) + b"\n\n" for one in events
-    )
-
-
-@asynccontextmanager
-async def provider(stream: bytes) -> AsyncIterator[str]:
-    """A server on loopback that answers every question with these bytes."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
-        if "content-length:" in head:
-            await reader.readexactly(int(head.split("content-length:")[1].split("\r\n")[0]))
-        asked_for_models = head.startswith("get ")
-        kind = "application/json" if asked_for_models else "text/event-stream"
-        body = json.dumps({"data": [MODEL]}).encode() if asked_for_models else stream
-        writer.write(f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nConnection: close\r\n\r\n".encode() + body)
-        try:
-            await writer.drain()
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/api/v1"
-
-
-@asynccontextmanager
-async def host(stream: bytes, *, recent: bool = True) -> AsyncIterator[FakeHost]:
-    made: list[PipeServices] = []
-
-    def build(_: str) -> PipeServices:
-        made.append(PipeServices(PipeContainer()))
-        return made[-1]
-
-    from fake_host import HOST_06, HOST_12
-
-    name = "function_router_" + "0" * 32 if recent else "function_router"
-    pipe = make_pipe_class(build, name, lambda: HOST_12 if recent else HOST_06)()
-    async with provider(stream) as url:
-        valves = {"API_KEY": KEY, "BASE_URL": url, "UPDATE_MODEL_IMAGES": False, "UPDATE_MODEL_CAPABILITIES": False}
-        try:
-            yield FakeHost(pipe, recent=recent, valves={**valves, "AUTO_INSTALL_ORS_FILTER": False})
-        finally:
-            for services in made:
-                await services.close()
 
 
 def last_status(asked: FakeHost) -> str:
