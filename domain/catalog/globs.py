@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from fnmatch import fnmatchcase
+import functools
+import re
+from collections.abc import Collection
+from fnmatch import translate
 from typing import Final
 
 from openrouter_pipe.domain.catalog import ids
@@ -30,9 +32,15 @@ def all_spellings(model_id: str, permanent_slug: str | None = None) -> frozenset
     return bare | {ids.undated(name) for name in bare}
 
 
-def matches(names: Collection[str], globs: Iterable[str]) -> bool:
+def matches(names: Collection[str], globs: tuple[str, ...]) -> bool:
     """Whether one of the globs, in the form of `ids.lookup_key`, matches one of the names."""
-    return any(fnmatchcase(name, glob) for glob in globs for name in names)
+    fits = _pattern(globs).match
+    return any(fits(name) for name in names)
+
+
+@functools.lru_cache(maxsize=1024)
+def _pattern(globs: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(translate(glob) for glob in globs) or r"(?!)")
 
 
 def may_match_vendor(vendor: str, glob: str) -> bool:

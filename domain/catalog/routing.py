@@ -71,5 +71,5 @@ _OTHER_WAY_ROUND: Final = re.compile(
 
 
 def _matches(model_id: str, setting: str) -> bool:
-    patterns = [ids.lookup_key(glob) for glob in setting.split(",") if glob.strip()]
+    patterns = tuple(ids.lookup_key(glob) for glob in setting.split(",") if glob.strip())
     return bool(patterns) and globs.matches(globs.spellings(model_id), patterns)

@@ -49,14 +49,14 @@ _NOTHING: Final = Defaults()
 
 @frozen
 class ModelRules:
-    """The rules in their order."""
+    """The rules in their order; ``enforcing`` are those that enforce something."""
 
     rules: tuple[ModelRule, ...] = ()
+    enforcing: tuple[ModelRule, ...] = field(init=False)
 
-    @property
-    def enforce(self) -> bool:
-        """Whether anything at all is enforced."""
-        return any(rule.enforce for rule in self.rules)
+    @enforcing.default
+    def _(self) -> tuple[ModelRule, ...]:
+        return tuple(rule for rule in self.rules if rule.enforce)
 
     def matching(self, model_id: str, card: ModelCard | None) -> tuple[ModelRule, ...]:
         """The rules whose globs match this model, in any of its spellings."""
@@ -82,22 +82,19 @@ class ModelRules:
     def binding(self, model_id: str, card: ModelCard | None) -> tuple[ModelRule, ...]:
         """The rules that enforce something and match, or could match, whatever model answers to this id.
 
-        A router or a preset may choose any model, an alias or an id that the catalogue lacks (``card`` None) any of its
-        vendor.
+        A router or a preset may choose any model, and so may an id that the catalogue lacks (``card`` None): it may be an old
+        name of one that is there. An alias stands for some model of its vendor.
         """
-        enforcing = [rule for rule in self.rules if rule.enforce]
-        if not enforcing:
+        if not self.enforcing:
             return ()
         vendor = ids.lookup_key(model_id).lstrip("~").partition(".")[0]
-        if vendor == _ROUTERS or ids.parse(model_id).preset:
-            return tuple(enforcing)
-        matched = self.matching(model_id, card)
-        if card is not None and not model_id.startswith("~"):
-            return tuple(rule for rule in enforcing if rule in matched)
+        if card is None or vendor == _ROUTERS or ids.parse(model_id).preset:
+            return self.enforcing
+        matched, alias = self.matching(model_id, card), model_id.startswith("~")
         return tuple(
             rule
-            for rule in enforcing
-            if rule in matched or any(globs.may_match_vendor(vendor, key) for key in rule.keys)
+            for rule in self.enforcing
+            if rule in matched or (alias and any(globs.may_match_vendor(vendor, key) for key in rule.keys))
         )
 
     def enforcement(
@@ -108,7 +105,7 @@ class ModelRules:
         Raises:
             RulesConflictError: no provider could answer; or the model asks others in ways that no rule reaches.
         """
-        if not self.enforce:
+        if not self.enforcing:
             return Enforcement()
         candidates = {api_id: model.card} | {other: find(other) for other in others if other != api_id}
         for candidate in candidates:
@@ -117,7 +114,7 @@ class ModelRules:
                     f"{candidate} asks several models by itself, which the routing enforced here (MODEL_RULES) cannot reach"
                 )
         if any(plugin.get("id") in _CHOOSING_PLUGINS for plugin in plugins):
-            return combined([rule for rule in self.rules if rule.enforce])
+            return combined(self.enforcing)
         binding = [self.binding(model_id, card) for model_id, card in candidates.items()]
         return combined([rule for rule in self.rules if any(rule in found for found in binding)])
 

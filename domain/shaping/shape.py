@@ -131,7 +131,7 @@ def _equipment(
         if request.web_search and not forbidden:
             chosen = web_search.with_search(chosen, model, reasoning, policy, warn)
     chosen = web_search.without_search(chosen) if forbidden else chosen
-    return _within_reach(chosen, warn) if policy.rules.enforce else chosen
+    return _within_reach(chosen, warn) if policy.rules.enforcing else chosen
 
 
 def _within_reach(chosen: web_search.Search, warn: Warn) -> web_search.Search:
