@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from openrouter_pipe.composition import (
+    cli_completion,
     cli_examining,
     cli_keeping,
     cli_making,
@@ -70,7 +71,7 @@ def make_parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="SUBCOMMAND")
-    for rooms in (cli_talking, cli_examining, cli_recorded, cli_keeping, cli_making):
+    for rooms in (cli_talking, cli_examining, cli_recorded, cli_keeping, cli_making, cli_completion):
         rooms.add(commands)
     return parser
 
