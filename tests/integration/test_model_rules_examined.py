@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,8 @@ from openrouter_pipe.composition.checks.gathering import from_environment
 from openrouter_pipe.composition.checks.result import Check, Status, Subject
 from openrouter_pipe.composition.cli import main
 from openrouter_pipe.composition.validate import ValidateOptions, run_validate
+from openrouter_pipe.ports.model_rules import parse_model_rules
+from openrouter_pipe.ports.preferences import PREFERENCES
 
 CLAUDE = {
     "models": "anthropic/*",
@@ -127,3 +130,15 @@ def test_validate_sends_nothing_where_the_rules_cannot_be_read(capsys: pytest.Ca
     options = ValidateOptions(settings={"MODEL_RULES": "[{]"}, source="environment", simulate=True)
     assert run_validate(options, {}, Console(file=io.StringIO())) == 2
     assert "MODEL_RULES: is not valid JSON" in capsys.readouterr().err
+
+
+def test_the_documented_example_is_one_and_names_every_key() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "catalogue.md").read_text(encoding="utf-8")
+    example = page.split("```json\n")[1].split("```")[0]
+    rules = parse_model_rules(example)
+    assert len(rules) == 3
+    assert all(rule.enforce for rule in rules)
+    documented = {
+        cell for line in page.splitlines() if line.startswith("| `") for cell in line.split("|")[1].split("`")
+    }
+    assert documented >= {*PREFERENCES, "models", "effort", "max_output_tokens", "endpoint", "provider", "enforce"}
