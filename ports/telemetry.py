@@ -47,14 +47,14 @@ class CostSink(Protocol):
     """Receives one snapshot per provider round; must never raise or wait on the network for long."""
 
     async def record(self, user_id: str, snapshot: CostSnapshot, ttl_seconds: int) -> None:
-        """Keep ``snapshot`` for ``ttl_seconds``."""
+        """Keep ``snapshot`` for ``ttl_seconds``; one with an empty field, or with a time that is none, is dropped."""
 
 
 class Metrics(Protocol):
     """Counters, gauges and histograms by name; the names and units stand in docs/telemetry.md."""
 
     def count(self, name: str, amount: float = 1.0, labels: Mapping[str, str] | None = None) -> None:
-        """Add ``amount`` to a counter."""
+        """Add ``amount`` to a counter; one below 0 is not counted."""
 
     def gauge(self, name: str, value: float, labels: Mapping[str, str] | None = None) -> None:
         """Set a gauge."""

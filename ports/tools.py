@@ -83,7 +83,7 @@ class Toolbox(Protocol):
         """What is on offer, in order of precedence: a later spec of the same (kind, name) wins."""
 
     async def run(self, call: ToolCall) -> ToolOutput:
-        """Run one tool once.
+        """Run one tool once. That there is no such tool is told to the model, in a failed output.
 
         Raises:
             ToolNotRunError: nothing happened; the call may be repeated.

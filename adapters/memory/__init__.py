@@ -5,6 +5,7 @@ end or tests against this project uses them through `openrouter_pipe.composition
 """
 
 from openrouter_pipe.adapters.memory.artifacts import MemoryArtifactStore
+from openrouter_pipe.adapters.memory.catalogue import MemoryCatalogueCopy
 from openrouter_pipe.adapters.memory.files import MemoryFileStore
 from openrouter_pipe.adapters.memory.host_models import MemoryHostFunctions, MemoryHostModels, MemoryIcons
 from openrouter_pipe.adapters.memory.provider import Script, ScriptedCatalog, ScriptedProvider, answer, card_entry
@@ -18,6 +19,7 @@ __all__ = [
     "CountingIds",
     "ManualClock",
     "MemoryArtifactStore",
+    "MemoryCatalogueCopy",
     "MemoryCostSink",
     "MemoryFetcher",
     "MemoryFileStore",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import re
 from collections.abc import Mapping, Sequence
 
 from openrouter_pipe.ports.host_models import Companion, HostModel, HostModelError
@@ -67,9 +69,22 @@ class MemoryHostFunctions:
 
     async def install(self, companion: Companion) -> str:
         """Install it; see `HostFunctions.install`."""
-        found = await self.installed(companion) or companion.suggested_id
-        self.sources[found] = companion.source
+        found = await self.installed(companion)
+        if found is None:
+            found = self._free_id(companion.suggested_id)
+            self.sources[found] = companion.source
+        elif _version_of(self.sources[found]) < companion.version:
+            self.sources[found] = companion.source
         return found
+
+    def _free_id(self, wanted: str) -> str:
+        names = (wanted if number == 1 else f"{wanted}_{number}" for number in itertools.count(1))
+        return next(name for name in names if name not in self.sources)
+
+
+def _version_of(source: str) -> int:
+    found = re.search(r"^companion_version:[ ]*(\d{1,9})[ ]*$", source, re.MULTILINE)
+    return int(found[1]) if found else 0
 
 
 class MemoryIcons:

@@ -10,6 +10,7 @@ from openrouter_pipe.ports.items import ItemKind, MessageItem, ReasoningItem, Ro
 from openrouter_pipe.ports.json import JsonObject
 from openrouter_pipe.ports.provider import (
     Connection,
+    FaultKind,
     FinishStatus,
     ItemFinished,
     ItemStarted,
@@ -139,4 +140,6 @@ class ScriptedCatalog:
         await asyncio.sleep(0)
         if self.fault is not None:
             raise ProviderError(self.fault)
+        if not self.entries:
+            raise ProviderError(ProviderFault(FaultKind.MALFORMED, "the catalogue has no entries", 200))
         return self.entries

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from openrouter_pipe.ports.telemetry import CostSnapshot
@@ -23,8 +24,9 @@ class MemoryMetrics:
 
     def count(self, name: str, amount: float = 1.0, labels: Mapping[str, str] | None = None) -> None:
         """Add to a counter."""
-        key = _key(name, labels)
-        self.counters[key] = self.counters.get(key, 0.0) + amount
+        if amount >= 0:
+            key = _key(name, labels)
+            self.counters[key] = self.counters.get(key, 0.0) + amount
 
     def gauge(self, name: str, value: float, labels: Mapping[str, str] | None = None) -> None:
         """Set a gauge."""
@@ -55,5 +57,7 @@ class MemoryCostSink:
         self.snapshots: list[tuple[str, CostSnapshot]] = []
 
     async def record(self, user_id: str, snapshot: CostSnapshot, ttl_seconds: int) -> None:
-        """Append the snapshot."""
-        self.snapshots.append((user_id, snapshot))
+        """Append the snapshot, unless something of it is missing."""
+        texts = (user_id, snapshot.guid, snapshot.email, snapshot.name, snapshot.model)
+        if all(texts) and snapshot.usage and math.isfinite(snapshot.ts):
+            self.snapshots.append((user_id, snapshot))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from openrouter_pipe.ports.json import JsonValue
-from openrouter_pipe.ports.tools import ToolCall, ToolNotRunError, ToolOutput, ToolSpec
+from openrouter_pipe.ports.tools import ToolCall, ToolOutput, ToolSpec
 
 ToolFunction = Callable[[Mapping[str, JsonValue]], Awaitable[str | ToolOutput]]
 
@@ -28,10 +28,10 @@ class MemoryToolbox:
         return tuple(self._specs)
 
     async def run(self, call: ToolCall) -> ToolOutput:
-        """Run the function; raises `ToolNotRunError` for a name that was never added."""
+        """Run the function; what it raises is raised."""
         function = self._functions.get(call.name)
         if function is None:
-            raise ToolNotRunError(f"there is no tool called {call.name}")
+            return ToolOutput(call.call_id, f"Error: there is no tool called {call.name!r}.", ok=False)
         self.calls.append(call)
         result = await function(call.arguments)
         return result if isinstance(result, ToolOutput) else ToolOutput(call.call_id, result)
