@@ -1,8 +1,6 @@
 """Attachments through a real Open WebUI: the provider receives the very bytes, and the user hears of what was not sent."""
 
 import base64
-import contextlib
-import hashlib
 import http.server
 import re
 import threading
@@ -11,118 +9,28 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
-import httpx
 import pytest
+from attaching import (
+    AttachingTab,
+    Seen,
+    content_of,
+    data_url,
+    digest,
+    model_record,
+    notices,
+    ogg,
+    pdf,
+    png,
+    stored_files,
+    wav,
+)
 from conftest import Valves
 from webui_host import WebUIHost, free_port
 from webui_setup import Provider, model_id
-from webui_tab import Chat, JsonDict, Turn, WebUITab
+from webui_tab import JsonDict
 
 EVERYTHING = model_id("google/gemini-2.5-flash")
 TEXT_ONLY = model_id("qwen/qwq-32b")
-
-
-def png(size: int = 3000) -> bytes:
-    """Bytes that begin as a PNG and are found nowhere else."""
-    header = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (16).to_bytes(4, "big") * 2 + bytes(5)
-    return header + uuid.uuid4().bytes * (size // 16)
-
-
-def pdf() -> bytes:
-    return b"%PDF-1.4\n%" + uuid.uuid4().hex.encode() * 20 + b"\n%%EOF"
-
-
-def wav() -> bytes:
-    return b"RIFF\x24\x08\0\0WAVEfmt " + uuid.uuid4().bytes * 50
-
-
-def ogg() -> bytes:
-    return b"OggS\0\x02" + uuid.uuid4().bytes * 50
-
-
-def data_url(content: bytes, mime: str) -> str:
-    return f"data:{mime};base64,{base64.b64encode(content).decode()}"
-
-
-def digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-class Seen:
-    """What the provider was sent since the start of a test."""
-
-    def __init__(self, provider: Provider) -> None:
-        self._provider = provider
-        self._before = len(provider.turns())
-
-    @property
-    def request(self) -> JsonDict:
-        """The latest request; a host that looks through documents has asked for queries before it."""
-        found = self._provider.turns()[self._before :][-1]
-        assert found["status"] == 200, found
-        return found
-
-    @property
-    def blocks(self) -> list[JsonDict]:
-        """The content of its last user message that is not text."""
-        body = self.request["body"]
-        message = [item for item in body.get("input") or body["messages"] if item.get("role") == "user"][-1]
-        content = message["content"]
-        blocks = [] if isinstance(content, str) else content
-        return [block for block in blocks if block["type"] not in {"input_text", "text"}]
-
-    @property
-    def block(self) -> JsonDict:
-        (found,) = self.blocks
-        return found
-
-
-def content_of(url: str, mime: str) -> str:
-    """The SHA-256 of a data URL's content."""
-    assert url.startswith(f"data:{mime};base64,")
-    return digest(base64.b64decode(url.partition(",")[2], validate=True))
-
-
-class AttachingTab(WebUITab):
-    """A tab that sends images with a message, as the browser of each version does."""
-
-    async def attach(self, model: str, text: str, files: list[JsonDict], **more: Any) -> Turn:
-        self._files = files
-        if self.host.profile.server_keeps_history:
-            # Images are found in the message; the rest is named beside it.
-            more["files"] = [file for file in files if file["type"] != "image"]
-        return await self.ask(model, text, **more)
-
-    async def upload(self, content: bytes, name: str, mime: str) -> JsonDict:
-        """What the browser keeps of an uploaded file."""
-        url = f"{self.host.url}/api/v1/files/?process=false"
-        async with httpx.AsyncClient(trust_env=False) as http:
-            headers = {"Authorization": f"Bearer {self.token}"}
-            reply = await http.post(url, headers=headers, files={"file": (name, content, mime)})
-        file = reply.raise_for_status().json()
-        return {"type": "image", "id": file["id"], "url": file["id"], "name": name, "content_type": mime}
-
-    async def image(self, content: bytes) -> JsonDict:
-        """An image as the browser attaches it: 0.6.28 sends the bytes, later ones upload them first."""
-        if self.host.profile.server_keeps_history:
-            return await self.upload(content, "cat.png", "image/png")
-        return {"type": "image", "url": data_url(content, "image/png")}
-
-    async def _ask(self, chat: Chat, user: JsonDict, model: str, **more: Any) -> Turn:
-        files, self._files = getattr(self, "_files", []), []
-        if files:
-            user["files"] = files
-        return await super()._ask(chat, user, model, **more)
-
-    def _history(self, chat: Chat, message_id: str, *, continuing: bool) -> list[JsonDict]:
-        sent = super()._history(chat, message_id, continuing=continuing)
-        last = message_id if continuing else chat.messages[message_id]["parentId"]
-        for entry, message in zip(sent, chat.chain(last), strict=True):
-            images = [file for file in message.get("files") or () if file["type"] == "image"]
-            if images and entry["role"] == "user":
-                blocks = [{"type": "image_url", "image_url": {"url": file["url"]}} for file in images]
-                entry["content"] = [{"type": "text", "text": entry["content"]}, *blocks]
-        return sent
 
 
 @pytest.fixture
@@ -168,15 +76,6 @@ def web() -> Iterator[Callable[[bytes], str]]:
     server.shutdown()
     thread.join(5)
     server.server_close()
-
-
-def notices(turn: Turn) -> list[str]:
-    return [str(data["content"]) for data in turn.data("notification")]
-
-
-def stored_files(host: WebUIHost, token: str | None = None) -> list[JsonDict]:
-    found = host.get("/api/v1/files/", token=token)
-    return list(found["items"] if isinstance(found, dict) else found)
 
 
 def ask(host: WebUIHost, *blocks: JsonDict, model: str = EVERYTHING) -> None:
@@ -256,7 +155,7 @@ async def test_another_users_file_is_refused(host: WebUIHost, provider: Provider
     async with AttachingTab(host) as mine:
         secret = await mine.upload(png(), "secret.png", "image/png")
     token = host.add_user(f"user-{uuid.uuid4().hex[:8]}")
-    with everybody_may_use(host, EVERYTHING):
+    with model_record(host, EVERYTHING):
         async with AttachingTab(host, token=token) as tab:
             seen = Seen(provider)
             image = {"type": "image", "url": f"/api/v1/files/{secret['id']}/content"}
@@ -268,31 +167,6 @@ async def test_another_users_file_is_refused(host: WebUIHost, provider: Provider
             seen = Seen(provider)
             await tab.attach(EVERYTHING, "And this?", [own])
             assert content_of(seen.block["image_url"], "image/png") == digest(content)
-
-
-@contextlib.contextmanager
-def everybody_may_use(host: WebUIHost, model: str, **meta: Any) -> Iterator[None]:
-    """Change the host's record of a model, or make one, and put back what was there."""
-    grants = [{"principal_type": "user", "principal_id": "*", "permission": "read"}]
-    form = {"id": model, "base_model_id": None, "name": model, "params": {}, "meta": meta, "is_active": True}
-    form |= {"access_control": None, "access_grants": grants}
-    reply = host.request("GET", f"/api/v1/models/model?id={model}")
-    before = reply.json() if reply.status_code == 200 else None
-
-    def put(record: JsonDict | None) -> None:
-        if host.profile.server_keeps_history:
-            host.request("POST", "/api/v1/models/model/delete", json={"id": model})
-        else:
-            host.request("DELETE", f"/api/v1/models/model/delete?id={model}")
-        if record:
-            host.post("/api/v1/models/create", record)
-        host.models()
-
-    put(form)
-    try:
-        yield
-    finally:
-        put(before)
 
 
 # Documents, audio, video: blocks as programs send them, and files by id
@@ -423,7 +297,7 @@ async def test_documents_are_left_to_the_host_unless_the_model_says_otherwise(
         seen = Seen(provider)
         await tab.attach(EVERYTHING, "Look.", [document, clip])
         assert content_of(seen.block["video_url"], "video/mp4") == digest(film)
-        with everybody_may_use(main_host, EVERYTHING, capabilities={"file_context": False}):
+        with model_record(main_host, EVERYTHING, capabilities={"file_context": False}):
             seen = Seen(provider)
             await tab.attach(EVERYTHING, "Look.", [document, clip])
             assert [block["type"] for block in seen.blocks] == ["input_file", "input_video"]
