@@ -37,6 +37,7 @@ def sync_policy(settings: Settings, pipe_id: str) -> SyncPolicy:
             default_filter=settings.AUTO_DEFAULT_OPENROUTER_SEARCH_FILTER and settings.AUTO_ATTACH_ORS_FILTER,
         ),
         install_filter=settings.AUTO_INSTALL_ORS_FILTER,
+        downloads=fetch_policy(settings),
     )
 
 

@@ -56,7 +56,8 @@ class WebIcons:
         self._place = place
         self._clock = clock
         self._pictures: dict[str, tuple[float, str]] = {}
-        self._list: tuple[float, str, Mapping[str, str]] = (float("-inf"), "", {})
+        self._list: tuple[float, Mapping[str, str]] = (float("-inf"), {})
+        self._from: IconPlace | None = None
         self._told = False
 
     async def icons(self, model_ids: Sequence[str]) -> Mapping[str, str]:
@@ -64,6 +65,9 @@ class WebIcons:
         place = self._place()
         if place is None or not model_ids:
             return {}
+        if place != self._from:  # what was refused may be permitted now
+            self._from = place
+            self._list, self._pictures = (float("-inf"), {}), {}
         policy = attrs.evolve(place.policy, max_retries=0)
         known = await self._listed(place, policy)
         wanted = {model_id: known[model_id] for model_id in model_ids if model_id in known}
@@ -78,8 +82,8 @@ class WebIcons:
         return {model_id: found[url] for model_id, url in wanted.items() if found.get(url)}
 
     async def _listed(self, place: IconPlace, policy: FetchPolicy) -> Mapping[str, str]:
-        until, url, known = self._list
-        if url == place.url and self._clock.monotonic() < until:
+        until, known = self._list
+        if self._clock.monotonic() < until:
             return known
         keep = _KEEP_SECONDS
         try:
@@ -87,8 +91,8 @@ class WebIcons:
             known = await asyncio.to_thread(read_list, file.data, place.url)
         except FileAccessError as error:
             _log.info("the list of icons could not be read: %s", error)
-            known, keep = (known if url == place.url else {}), _FAILURE_SECONDS
-        self._list = (self._clock.monotonic() + keep, place.url, known)
+            keep = _FAILURE_SECONDS
+        self._list = (self._clock.monotonic() + keep, known)
         return known
 
     async def _picture(self, url: str, policy: FetchPolicy) -> str:

@@ -14,6 +14,7 @@ from openrouter_pipe.domain.catalog.records import MEMORY, Change, RecordPolicy,
 from openrouter_pipe.domain.catalog.selection import SelectionPolicy, exposed
 from openrouter_pipe.domain.catalog.service import CatalogService
 from openrouter_pipe.ports.catalog import ModelCard
+from openrouter_pipe.ports.files import FetchPolicy
 from openrouter_pipe.ports.host_models import (
     Companion,
     HostFunctions,
@@ -42,6 +43,8 @@ class SyncPolicy:
     selection: SelectionPolicy
     records: RecordPolicy
     install_filter: bool
+    downloads: FetchPolicy | None = None
+    """How icons may be downloaded; what it permits anew may bring icons that were refused."""
 
     @property
     def does_anything(self) -> bool:
@@ -62,9 +65,7 @@ class Host:
 @frozen
 class _Done:
     catalog: Catalog
-    selection: SelectionPolicy
-    records: RecordPolicy
-    install_filter: bool
+    policy: SyncPolicy
 
 
 class ModelSync:
@@ -103,7 +104,7 @@ class ModelSync:
         """
         self._incomplete = False
         catalog = self._catalog.known()
-        done = None if catalog is None else _Done(catalog, policy.selection, policy.records, policy.install_filter)
+        done = None if catalog is None else _Done(catalog, policy)
         if catalog is None or done == self._done:
             return 0
         cards = exposed(catalog, policy.selection)

@@ -188,6 +188,22 @@ async def test_a_listed_host_may_be_asked_by_http_and_loopback_still_not():
     assert asked == ["127.0.0.1", "127.0.0.1"]
 
 
+async def test_what_was_refused_is_asked_for_again_when_the_operator_permits_more():
+    picture = f"{BASE}/a.png"
+    fetcher = MemoryFetcher({LIST: FileAccessError("refused")})
+    places = [IconPlace(LIST, FetchPolicy(1000)), IconPlace(LIST, FetchPolicy(1000, insecure_hosts=frozenset({"x"})))]
+    icons = WebIcons(fetcher, lambda: places[0], ManualClock())
+    assert await icons.icons(["a/b"]) == {}
+    fetcher.pages = {
+        LIST: FileBytes(json.dumps({"data": [{"slug": "a/b", "icon": "/a.png"}]}).encode(), "x/y"),
+        picture: FileBytes(png(), "image/png"),
+    }
+    assert await icons.icons(["a/b"]) == {}
+    places.pop(0)
+    assert set(await icons.icons(["a/b"])) == {"a/b"}
+    assert fetcher.fetched == [LIST, LIST, picture]
+
+
 async def test_a_missing_renderer_is_told_once(monkeypatch, caplog):
     monkeypatch.setattr(pictures, "has_renderer", lambda: False)
     drawing = FileBytes(b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 2 2"><path d="M0 0h2v2z"/></svg>', "")

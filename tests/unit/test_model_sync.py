@@ -85,6 +85,14 @@ async def test_a_changed_setting_is_a_reason_to_look_again() -> None:
     assert bench.models.records["pipe.a.one"].meta["description"] == "About a/one"
 
 
+async def test_a_permission_to_download_is_a_reason_to_look_again() -> None:
+    bench = Bench()
+    await bench.once()
+    bench.icons.urls = {"a/one": "data:image/png;base64,AAAA"}
+    assert await bench.once() == 0
+    assert await bench.once(ENABLE_SSRF_PROTECTION=False) == 1
+
+
 async def test_only_models_on_offer_have_records() -> None:
     bench = Bench()
     assert await bench.once(MODEL_ID="a/two") == 1
