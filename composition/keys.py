@@ -65,11 +65,12 @@ def _policy(options: RotateOptions, environment: Mapping[str, str], ask: Callabl
             raise SettingError(
                 name, "is a secret and must not stand on the command line; set the variable of this name"
             )
-    given = {name: environment.get(name, "").strip() for name in (KEY, PREVIOUS)}
-    if not given[KEY] and ask is not None:
-        given[KEY] = ask(f"{KEY} (the present key): ").strip()
-        given[PREVIOUS] = given[PREVIOUS] or ask(f"{PREVIOUS} (older keys, comma-separated, may be empty): ").strip()
-    if not given[KEY]:
+    # As they are, blanks at their ends included: the pipe makes another table of another key.
+    given = {name: environment.get(name, "") for name in (KEY, PREVIOUS)}
+    if not given[KEY].strip() and ask is not None:
+        given[KEY] = ask(f"{KEY} (the present key): ")
+        given[PREVIOUS] = given[PREVIOUS] or ask(f"{PREVIOUS} (older keys, comma-separated, may be empty): ")
+    if not given[KEY].strip():
         raise SettingError(
             KEY, "is not set; without a key there is nothing to encrypt with. Set the variable to the key"
         )

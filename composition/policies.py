@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import logging
 from collections.abc import Callable
 from datetime import timedelta
@@ -88,16 +89,27 @@ def is_full_url(text: str) -> bool:
 
 def store_policy(settings: Settings, pipe_id: str) -> StorePolicy:
     """How artifacts are kept for this pipe."""
-    previous = settings.ARTIFACT_ENCRYPTION_PREVIOUS_KEYS.reveal().split(",")
     return StorePolicy(
         pipe_id=pipe_id,
         key=settings.ARTIFACT_ENCRYPTION_KEY,
-        previous_keys=tuple(Secret(key.strip()) for key in previous if key.strip()),
+        previous_keys=_listed_keys(settings.ARTIFACT_ENCRYPTION_PREVIOUS_KEYS),
         encrypt_all=settings.ENCRYPT_ALL,
         compress=settings.ENABLE_LZ4_COMPRESSION,
         min_compress_bytes=settings.MIN_COMPRESS_BYTES,
         batch_size=settings.DB_BATCH_SIZE,
     )
+
+
+def _listed_keys(listed: Secret) -> tuple[Secret, ...]:
+    """Older keys: separated by commas, or, where one holds a comma or a blank at its ends, a JSON list of texts."""
+    text = listed.reveal()
+    try:
+        keys = json.loads(text) if text.lstrip().startswith("[") else None
+    except ValueError:
+        keys = None
+    if not (isinstance(keys, list) and all(isinstance(key, str) for key in keys)):
+        keys = [key.strip() for key in text.split(",")]
+    return tuple(Secret(key) for key in keys if key.strip())
 
 
 def fetch_policy(settings: Settings) -> FetchPolicy:

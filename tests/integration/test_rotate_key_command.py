@@ -20,8 +20,9 @@ from sqlalchemy import func, select
 from openrouter_pipe.adapters.sql import SqlArtifactStore
 from openrouter_pipe.adapters.sql.table import table_name
 from openrouter_pipe.composition.keys import RotateOptions, run_rotation
+from openrouter_pipe.composition.policies import store_policy
 from openrouter_pipe.ports.artifacts import Artifact, StorePolicy
-from openrouter_pipe.ports.settings import Secret
+from openrouter_pipe.ports.settings import Secret, read_settings
 from postgres_server import postgres_url
 
 OLD, NEW = StorePolicy("openrouter", Secret("s3cret-old")), StorePolicy("openrouter", Secret("s3cret-new"))
@@ -96,6 +97,21 @@ def test_a_missing_older_key_is_told_by_the_status(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "4 unreadable" in done.stdout
     assert "Now empty" not in done.stdout
+
+
+def test_keys_with_commas_and_blanks_are_taken_as_they_are(tmp_path: Path) -> None:
+    given = {"ARTIFACT_ENCRYPTION_KEY": " new key ", "ARTIFACT_ENCRYPTION_PREVIOUS_KEYS": '["old, key "]'}
+    pipes = store_policy(read_settings(given), "openrouter")  # what the pipe makes of the same two values
+
+    async def save() -> None:
+        store = SqlArtifactStore({"DATA_DIR": str(tmp_path)})
+        await store.save(artifacts(0, 7), evolve(OLD, key=Secret("old, key ")))
+        await store.aclose()
+
+    asyncio.run(save())
+    assert readable(tmp_path, pipes) == 7
+    done = run("--data-dir", str(tmp_path), **given)
+    assert (done.returncode, readable(tmp_path, evolve(pipes, previous_keys=()))) == (0, 7), done.stdout
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,21 @@ def test_previous_keys_are_a_list_and_the_pipe_id_goes_along() -> None:
     assert policy.previous_keys == (Secret("old"), Secret("older"))
 
 
+@pytest.mark.parametrize(
+    ("given", "keys"),
+    [
+        ('["one, with a comma", " blanks around "]', ("one, with a comma", " blanks around ")),
+        ('[" ", "", "a"]', ("a",)),
+        ("[not json", ("[not json",)),
+        ("[1, 2]", ("[1", "2]")),
+        ('{"a": 1}', ('{"a": 1}',)),
+    ],
+)
+def test_keys_that_a_list_by_commas_would_cut_can_be_given_as_json(given: str, keys: tuple[str, ...]) -> None:
+    policy = store_policy(read_settings({"ARTIFACT_ENCRYPTION_PREVIOUS_KEYS": given}), "mine")
+    assert policy.previous_keys == tuple(map(Secret, keys))
+
+
 def test_times_come_in_seconds() -> None:
     settings = read_settings({"STREAMING_IDLE_FLUSH_MS": 250, "HTTP_TOTAL_TIMEOUT_SECONDS": 7})
     assert turn_policies(settings).streaming.idle_flush_seconds == 0.25
