@@ -94,7 +94,9 @@ def _find(options: LogsOptions, environment: Mapping[str, str], console: Console
     if options.error_id:
         password = password_of(options, environment)
         found = [
-            one for one in found if any(options.error_id in record.error_ids for record in _readable(one, password))
+            one
+            for one in _progress(found, console, hidden=options.as_json)
+            if any(options.error_id in record.error_ids for record in _readable(one, password))
         ]
     if options.as_json:
         for one in found:
@@ -182,12 +184,16 @@ def _verify(options: LogsOptions, environment: Mapping[str, str], console: Conso
     return 1 if bad else 0
 
 
-def _progress(found: list[Found], console: Console) -> Iterable[Found]:
-    return track(found, "reading", console=console, transient=True) if console.is_terminal else found
+def _progress(found: list[Found], console: Console, *, hidden: bool = False) -> Iterable[Found]:
+    """The same, with a bar to watch on terminals."""
+    if hidden or not console.is_terminal:
+        return found
+    return track(found, "reading", console=console, transient=True)
 
 
 def _prune(options: LogsOptions, environment: Mapping[str, str], console: Console) -> int:
-    done = prune(options.directory, options.days, time.time(), dry_run=options.dry_run)
+    with console.status("counting" if options.dry_run else "removing"):
+        done = prune(options.directory, options.days, time.time(), dry_run=options.dry_run)
     verb = "would be removed" if options.dry_run else "removed"
     freed = f"{done.bytes_freed / 1024:.1f} KiB"
     console.print(f"{done.removed} session logs older than {options.days} days {verb} ({freed}), {done.kept} kept.")
