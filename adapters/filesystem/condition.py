@@ -13,17 +13,20 @@ from pathlib import Path
 from attrs import frozen
 
 from openrouter_pipe.adapters.filesystem.paths import root_of
+from openrouter_pipe.adapters.filesystem.remedies import FULL
 
 
 @frozen
 class DirectoryCondition:
-    """``problem`` says why nothing can be written, empty when something can. ``link`` is the folder of an archive that is a
-    link, empty if none is. ``others`` tells whether other accounts of the machine may enter it; ``free`` is in bytes;
-    ``newest`` is when the newest archive was written, in seconds since the epoch."""
+    """``problem`` says why nothing can be written, empty when something can or when only room is lacking (``full``).
+    ``link`` is the folder of an archive that is a link, empty if none is. ``others`` tells whether other accounts of the
+    machine may enter it; ``free`` is in bytes; ``newest`` is when the newest archive was written, in seconds since the epoch.
+    """
 
     path: Path
     exists: bool
     problem: str = ""
+    full: bool = False
     link: str = ""
     others: bool = False
     free: int = 0
@@ -46,12 +49,13 @@ def _examined(root: Path) -> DirectoryCondition:
         return DirectoryCondition(root, exists=False, problem="it is not a directory")
     # What is not there yet is made by the pipe, below the nearest folder that is.
     nearest = root if exists else next(folder for folder in root.parents if folder.exists())
-    problem = _why_not_writable(nearest)
+    problem, full = _why_not_writable(nearest)
     times = [entry.stat(follow_symlinks=False).st_mtime for entry in _archives(root)] if exists else []
     return DirectoryCondition(
         path=root,
         exists=exists,
         problem=problem,
+        full=full,
         link=str(root) if root.is_symlink() else _first_link(root) if exists else "",
         others=exists and bool(stat.S_IMODE(root.stat().st_mode) & 0o077),
         free=shutil.disk_usage(nearest).free,
@@ -60,18 +64,21 @@ def _examined(root: Path) -> DirectoryCondition:
     )
 
 
-def _why_not_writable(folder: Path) -> str:
+def _why_not_writable(folder: Path) -> tuple[str, bool]:
+    """What keeps this account from writing there, and whether it is lack of room alone."""
     if not folder.is_dir():
-        return f"{folder} is not a directory"
+        return f"{folder} is not a directory", False
     if not os.access(folder, os.W_OK | os.X_OK):
-        return f"this account may not write to {folder}"
+        return f"this account may not write to {folder}", False
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"\0" * 4096)
             file.flush()
     except OSError as error:
-        return f"{folder}: {error.strerror or type(error).__name__}"
-    return ""
+        if error.errno in FULL:
+            return "", True
+        return f"{folder}: {error.strerror or type(error).__name__}", False
+    return "", False
 
 
 def _first_link(root: Path) -> str:

@@ -8,7 +8,8 @@ from collections import deque
 from typing import Final
 
 from openrouter_pipe.adapters.filesystem import archives
-from openrouter_pipe.adapters.filesystem.paths import ArchiveError
+from openrouter_pipe.adapters.filesystem.paths import ArchiveError, root_of
+from openrouter_pipe.adapters.filesystem.remedies import remedy
 from openrouter_pipe.ports.session_log import ArchivePolicy, SessionLog
 from openrouter_pipe.ports.telemetry import Metrics
 
@@ -28,13 +29,18 @@ class ArchiveWriter:
         self._wake: asyncio.Event | None = None
         self._writing: asyncio.Task[None] | None = None
         self._dropping = False
+        self._linked: set[str] = set()
 
     def submit(self, log: SessionLog, policy: ArchivePolicy) -> bool:
         """Queue a record; see `SessionLogs.submit`."""
         if len(self._waiting) >= self._capacity:
             self._count("dropped")
             if not self._dropping:  # one line for a whole jam, not one a turn
-                _log.warning("session logs are dropped: %d wait to be written to %s", self._capacity, policy.directory)
+                _log.warning(
+                    "session logs are dropped: %d wait to be written to %s; see whether that disk is slow or hangs",
+                    self._capacity,
+                    policy.directory,
+                )
             self._dropping = True
             return False
         self._dropping = False
@@ -66,20 +72,31 @@ class ArchiveWriter:
             await asyncio.shield(self._writing)
 
     async def _write(self, log: SessionLog, policy: ArchivePolicy) -> None:
-        self._count(await asyncio.to_thread(_written, log, policy))
+        self._count(await asyncio.to_thread(self._written, log, policy))
 
     def _count(self, outcome: str) -> None:
         self._metrics.count("session_logs", labels={"outcome": outcome})
 
+    def _written(self, log: SessionLog, policy: ArchivePolicy) -> str:
+        """Write one record, in a thread; how that went."""
+        try:
+            archives.write(log, policy)
+        except ArchiveError as error:
+            _log.warning("a session log was not written: %s", error)
+            return "failed"
+        except OSError as error:
+            # It names the file and the reason, and holds nothing of the record.
+            _log.warning("a session log was not written: %s; %s", error, remedy(error))
+            return "failed"
+        except Exception as error:  # noqa: BLE001 - the edge: a record that cannot be made must not end the worker
+            _log.warning("a session log was not written: %s", type(error).__name__)
+            return "failed"
+        self._tell_of_link(policy.directory)
+        return "written"
 
-def _written(log: SessionLog, policy: ArchivePolicy) -> str:
-    try:
-        archives.write(log, policy)
-    except (ArchiveError, OSError) as error:
-        # An OSError names the file and the reason; it holds nothing of the record.
-        _log.warning("a session log was not written: %s", error)
-        return "failed"
-    except Exception as error:  # noqa: BLE001 - the edge: a record that cannot be made must not end the worker
-        _log.warning("a session log was not written: %s", type(error).__name__)
-        return "failed"
-    return "written"
+    def _tell_of_link(self, directory: str) -> None:
+        """Say once that the directory itself is a link: operators do that, but whoever may change it moves the archives."""
+        root = root_of(directory)
+        if directory not in self._linked and root.is_symlink():
+            self._linked.add(directory)
+            _log.warning("SESSION_LOG_DIR %s is a link; name the directory itself: %s", root, root.resolve())

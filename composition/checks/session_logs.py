@@ -70,6 +70,8 @@ def _writable(found: DirectoryCondition) -> Check:
     if found.link:
         remedy = "Remove the link; archives are not written through links below SESSION_LOG_DIR."
         return _LIST.failed("directory", f"{found.link} is a link", remedy)
+    if found.full:
+        return _LIST.skipped("directory", f"{found.path} has no room left: see free space")
     state = f"{found.archives} archives" if found.exists else "it will be made at the first record"
     return _LIST.ok("directory", f"{found.path} can be written: {state}")
 
@@ -89,6 +91,8 @@ def _space(found: DirectoryCondition) -> Check:
     remedy = "Free some space, shorten SESSION_LOG_RETENTION_DAYS, or `openrouter-pipe logs prune --days N`."
     if found.problem and not found.free:
         return _LIST.skipped("free space", "the directory cannot be used")
+    if found.full:
+        return _LIST.failed("free space", f"nothing more can be written to {found.path}: no room left", remedy)
     if found.free < _FAIL_FREE:
         return _LIST.failed("free space", told, remedy)
     if found.free < _WARN_FREE:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import io
 import json
 import os
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import httpx
 import pytest
@@ -38,6 +40,7 @@ from openrouter_pipe.ports.artifacts import Artifact
 from openrouter_pipe.ports.settings import Secret, Settings
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
+from disks import fill, mounted
 from postgres_server import postgres_url
 from redis_server import RedisServer, free_port
 
@@ -316,6 +319,108 @@ def test_what_is_wrong_is_named(installation: Installation, name: str, capsys: p
 def test_a_directory_that_cannot_be_written(installation: Installation, capsys: pytest.CaptureFixture[str]) -> None:
     (installation.root / "logs").chmod(0o500)
     assert wrong(installation.run(capsys)[1]) == {"directory": "failed"}
+
+
+def test_each_installation_is_wrong_in_one_way_and_every_check_can_be_wrong(
+    installation: Installation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert len(BROKEN) >= 12
+    assert {len(expected) for _, expected in BROKEN.values()} == {1}
+    told = {name for _, expected in BROKEN.values() for name in expected}
+    known = {one["name"] for one in installation.run(capsys)[1]}
+    assert told <= known
+    assert known - told == ELSEWHERE | NEVER_WRONG
+
+
+ELSEWHERE: Final = frozenset(
+    {
+        "free space",  # test_a_full_disk
+        *("packages", "library", "metrics library"),  # test_a_package_that_is_missing
+        "the Python package redis",  # tests/unit/test_redis_plan.py: the answer is kept for the process
+        *("host version", "secrets at rest"),  # test_what_only_the_host_knows
+        "model rules",  # tests/integration/test_model_rules_examined.py
+    }
+)
+"""Checks that are wrong in tests of their own."""
+NEVER_WRONG: Final = frozenset({"egress policy", "enabled", "identifiers", "retention", "UVICORN_WORKERS"})
+"""Checks that tell what is set, or what cannot be seen from here."""
+
+
+@pytest.mark.parametrize(
+    ("package", "expected"),
+    [
+        ("lz4", {"packages": "failed"}),
+        ("pyzipper", {"packages": "failed", "library": "failed"}),  # the function needs it, and session logs do
+        ("prometheus_client", {"metrics library": "failed"}),
+    ],
+)
+def test_a_package_that_is_missing(
+    installation: Installation,
+    package: str,
+    expected: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: None if name == package else found(name, *more)
+    )
+    checks = installation.run(capsys)[1]
+    assert wrong(checks) == expected
+    assert all("install" in one["remedy"] for one in checks if one["name"] in expected)
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        ({"host_version": "0.12.4", "stored": {"API_KEY": "encrypted:x"}}, {}),
+        ({"host_version": "0.6.27"}, {"host version": "failed"}),
+        ({"host_version": "dev"}, {"host version": "warning"}),
+        ({"stored": {"API_KEY": SECRETS["OPENROUTER_API_KEY"]}}, {"secrets at rest": "warning"}),
+    ],
+)
+async def test_what_only_the_host_knows(tmp_path: Path, known: dict[str, object], expected: dict[str, str]) -> None:
+    installation = await asyncio.to_thread(Installation, tmp_path)
+    clients = installation.clients()
+    gathered = from_environment({}, installation.environment)
+    subject = Subject(
+        installation.environment, gathered.settings, clients, gathered.source, chosen=gathered.chosen, **known
+    )
+    report = await examine(subject)
+    await clients.aclose()
+    told = {one.name: one.status.value for one in report.checks if one.status in {Status.FAILED, Status.WARNING}}
+    assert told == expected
+    assert SECRETS["OPENROUTER_API_KEY"] not in repr(report)
+
+
+def test_a_full_disk(installation: Installation, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk", "size=64k", "mode=700") as disk:
+        fill(disk)
+        installation.environment["SESSION_LOG_DIR"] = str(disk)
+        status, checks = installation.run(capsys)
+    assert (status, wrong(checks)) == (2, {"free space": "failed"})
+    (told,) = [one for one in checks if one["name"] == "free space"]
+    assert "no room left" in told["evidence"]
+    assert "Free some space" in told["remedy"]
+
+
+def test_a_disk_for_reading_only(
+    installation: Installation, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with mounted(tmp_path / "disk", "ro", "mode=700") as disk:
+        installation.environment["SESSION_LOG_DIR"] = str(disk / "logs")
+        status, checks = installation.run(capsys)
+    assert (status, wrong(checks)) == (2, {"directory": "failed"})
+    (told,) = [one for one in checks if one["name"] == "directory"]
+    assert "name another in SESSION_LOG_DIR" in told["remedy"]
+
+
+def test_a_directory_that_is_not_there_yet(installation: Installation, capsys: pytest.CaptureFixture[str]) -> None:
+    installation.environment["SESSION_LOG_DIR"] = str(installation.root / "not" / "yet")
+    checks = installation.run(capsys)[1]
+    assert wrong(checks) == {}
+    assert "it will be made" in next(one["evidence"] for one in checks if one["name"] == "directory")
+    assert not (installation.root / "not").exists()
 
 
 @pytest.fixture(scope="module")
