@@ -47,4 +47,4 @@ def may_match_vendor(vendor: str, glob: str) -> bool:
     """Whether the glob could match some model of this vendor (lower case), whatever it is called."""
     wild = next((place for place, char in enumerate(glob) if char in _WILD), len(glob))
     literal, start = glob[:wild], f"{vendor}."
-    return literal.startswith(start) or start.startswith(literal)
+    return literal.startswith(start) or (wild < len(glob) and start.startswith(literal))

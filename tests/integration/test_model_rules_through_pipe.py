@@ -89,6 +89,7 @@ async def test_rules_that_cannot_be_read_stop_every_request(
     simulator: Simulator, recent: bool, text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     house = house_with(simulator, recent, text)
+    assert await house.host.models() == ["router.setup-needed"]
     said = await house.ask("hi", model=MODEL)
     assert "### Configuration error" in said
     assert "MODEL_RULES: " in said

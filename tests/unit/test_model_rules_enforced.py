@@ -259,6 +259,24 @@ def test_the_rules_of_every_model_that_could_answer_hold(name: str, parameters: 
     assert routing(STRICT_CLAUDE, name, parameters) == ({"zdr": True} if bound else None)
 
 
+@pytest.mark.parametrize(
+    ("glob", "bound"),
+    [
+        ("anthropic/claude-x", True),
+        ("Anthropic.claude-1*", True),
+        ("anth*", True),
+        ("*opus*", True),
+        ("[ab]nthropic/*", True),
+        ("openai/*", False),
+        ("anthropic-labs/*", False),
+        ("anthropi", False),
+    ],
+)
+def test_an_alias_is_bound_by_rules_that_could_match_its_vendor(glob: str, bound: bool) -> None:
+    rules = [{"models": glob, "enforce": {"zdr": True}}]
+    assert routing(rules, "~anthropic/claude-latest") == ({"zdr": True} if bound else None)
+
+
 def test_the_strictest_of_several_models() -> None:
     rules = [
         {"models": "openai/*", "enforce": {"only": ["azure", "openai"], "max_price": {"prompt": 5, "completion": 9}}},
