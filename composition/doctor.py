@@ -16,10 +16,9 @@ from attrs import frozen
 
 from openrouter_pipe.composition.checks import functional, persistence, security, session_logs, telemetry, workers
 from openrouter_pipe.composition.checks.result import Check, Group, Status, Subject
-from openrouter_pipe.composition.policies import secrets_of
 from openrouter_pipe.domain.redaction import Redactor
 from openrouter_pipe.ports.json import JsonValue
-from openrouter_pipe.ports.settings import Secret
+from openrouter_pipe.ports.settings import Secret, secrets_of
 
 _log: Final = logging.getLogger(__name__)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import logging
 from collections.abc import Callable
 from datetime import timedelta
@@ -27,7 +26,7 @@ from openrouter_pipe.ports.artifacts import StorePolicy
 from openrouter_pipe.ports.files import FetchPolicy
 from openrouter_pipe.ports.model_rules import ModelRulesError, parse_model_rules
 from openrouter_pipe.ports.provider import Connection, Endpoint
-from openrouter_pipe.ports.settings import SETTINGS, Kind, Secret, SettingError, Settings
+from openrouter_pipe.ports.settings import SETTINGS, Kind, SettingError, Settings, listed_keys, secrets_of
 
 _log: Final = logging.getLogger(__name__)
 
@@ -92,24 +91,12 @@ def store_policy(settings: Settings, pipe_id: str) -> StorePolicy:
     return StorePolicy(
         pipe_id=pipe_id,
         key=settings.ARTIFACT_ENCRYPTION_KEY,
-        previous_keys=_listed_keys(settings.ARTIFACT_ENCRYPTION_PREVIOUS_KEYS),
+        previous_keys=listed_keys(settings.ARTIFACT_ENCRYPTION_PREVIOUS_KEYS),
         encrypt_all=settings.ENCRYPT_ALL,
         compress=settings.ENABLE_LZ4_COMPRESSION,
         min_compress_bytes=settings.MIN_COMPRESS_BYTES,
         batch_size=settings.DB_BATCH_SIZE,
     )
-
-
-def _listed_keys(listed: Secret) -> tuple[Secret, ...]:
-    """Older keys: separated by commas, or, where one holds a comma or a blank at its ends, a JSON list of texts."""
-    text = listed.reveal()
-    try:
-        keys = json.loads(text) if text.lstrip().startswith("[") else None
-    except ValueError:
-        keys = None
-    if not (isinstance(keys, list) and all(isinstance(key, str) for key in keys)):
-        keys = [key.strip() for key in text.split(",")]
-    return tuple(Secret(key) for key in keys if key.strip())
 
 
 def fetch_policy(settings: Settings) -> FetchPolicy:
@@ -194,12 +181,6 @@ def turn_policies(settings: Settings, pipe_id: str = "openrouter") -> TurnPolici
             show_final_usage_status=settings.SHOW_FINAL_USAGE_STATUS,
         ),
     )
-
-
-def secrets_of(settings: Settings) -> tuple[Secret, ...]:
-    """Every secret that these settings hold."""
-    values = (getattr(settings, setting.name) for setting in SETTINGS if setting.secret)
-    return tuple(value for value in values if isinstance(value, Secret) and value)
 
 
 @functools.lru_cache(maxsize=128)

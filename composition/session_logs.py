@@ -12,7 +12,6 @@ from openrouter_pipe.adapters.filesystem import archives
 from openrouter_pipe.adapters.filesystem.paths import component
 from openrouter_pipe.adapters.filesystem.retention import prune
 from openrouter_pipe.adapters.observability.chat import Archiving
-from openrouter_pipe.composition.policies import secrets_of
 from openrouter_pipe.composition.served import LatestSettings
 from openrouter_pipe.domain.catalog.service import CatalogService
 from openrouter_pipe.domain.redaction import Redactor
@@ -21,7 +20,7 @@ from openrouter_pipe.ports.chat import ChatRequest
 from openrouter_pipe.ports.json import JsonValue
 from openrouter_pipe.ports.runtime import Clock, Randomness
 from openrouter_pipe.ports.session_log import ArchivePolicy, SessionLogs
-from openrouter_pipe.ports.settings import Settings
+from openrouter_pipe.ports.settings import Settings, secrets_of
 
 _log = logging.getLogger(__name__)
 

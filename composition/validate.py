@@ -19,13 +19,13 @@ from openrouter_pipe.adapters.sql import health
 from openrouter_pipe.adapters.sql.location import locate
 from openrouter_pipe.composition.checks.result import Status
 from openrouter_pipe.composition.doctor_command import STYLES, gather
-from openrouter_pipe.composition.policies import secrets_of, store_policy
+from openrouter_pipe.composition.policies import store_policy
 from openrouter_pipe.composition.trial import Trial
 from openrouter_pipe.composition.validations import Line, Validation
 from openrouter_pipe.domain.redaction import Redactor
 from openrouter_pipe.ports.artifacts import ArtifactStoreError
 from openrouter_pipe.ports.host_models import HostModelError
-from openrouter_pipe.ports.settings import Secret, SettingError, Settings
+from openrouter_pipe.ports.settings import Secret, SettingError, Settings, secrets_of
 
 SIMULATED_KEY: Final = "sk-or-simulated"
 SIMULATED_ADDRESS: Final = "http://simulator.invalid/api/v1"

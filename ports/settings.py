@@ -6,6 +6,7 @@ are derived from `SETTINGS`. Names, defaults and bounds equal those of the pipe 
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -612,6 +613,25 @@ def override(settings: Settings, user_values: Mapping[str, JsonValue]) -> Settin
         chosen[setting.name] = setting.parse(given)
         own.add(setting.name)
     return _build(chosen, frozenset(own))
+
+
+def listed_keys(listed: Secret) -> tuple[Secret, ...]:
+    """Keys separated by commas, or, where one holds a comma or a blank at its ends, a JSON list of texts."""
+    text = listed.reveal()
+    try:
+        keys = json.loads(text) if text.lstrip().startswith("[") else None
+    except (ValueError, RecursionError):
+        keys = None
+    if not (isinstance(keys, list) and all(isinstance(key, str) for key in keys)):
+        keys = [key.strip() for key in text.split(",")]
+    return tuple(Secret(key) for key in keys if key.strip())
+
+
+def secrets_of(settings: Settings) -> tuple[Secret, ...]:
+    """Every secret that these settings hold, each of several older keys by itself."""
+    values = (getattr(settings, setting.name) for setting in SETTINGS if setting.secret)
+    found = [value for value in values if isinstance(value, Secret) and value]
+    return tuple(dict.fromkeys((*found, *listed_keys(settings.ARTIFACT_ENCRYPTION_PREVIOUS_KEYS))))
 
 
 def _build(chosen: Mapping[str, SettingValue], set_by_user: frozenset[str] = frozenset()) -> Settings:

@@ -14,7 +14,7 @@ from openrouter_pipe.domain.redaction import Redactor
 from openrouter_pipe.domain.turn.services import Services
 from openrouter_pipe.ports.chat import ChatRequest, Failed
 from openrouter_pipe.ports.provider import ProviderFault
-from openrouter_pipe.ports.settings import SETTINGS, Secret, Settings
+from openrouter_pipe.ports.settings import Settings, secrets_of
 from openrouter_pipe.ports.telemetry import Usage
 
 _log = logging.getLogger(__name__)
@@ -89,6 +89,5 @@ class Failures:
 @functools.lru_cache(maxsize=128)
 def _redactors(settings: Settings) -> tuple[Redactor, Redactor]:
     """For what failures say, and for what has to keep its meaning."""
-    found = [getattr(settings, setting.name) for setting in SETTINGS if setting.secret]
-    secrets = [secret for secret in found if isinstance(secret, Secret) and secret]
+    secrets = secrets_of(settings)
     return Redactor(secrets), Redactor(secrets, own_only=True)

@@ -507,6 +507,17 @@ async def test_what_is_left_of_the_total_timeout_is_all_that_another_attempt_get
     assert 0 < slow.limits[1] <= 3.0
 
 
+@pytest.mark.parametrize("listed", ["older-key-one, older-key-two", '["older-key-one", "older-key-two"]'])
+async def test_each_of_the_older_keys_is_taken_out_of_what_is_told(
+    listed: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = Settings(API_KEY=Secret(KEY), ARTIFACT_ENCRYPTION_PREVIOUS_KEYS=Secret(listed))
+    house = House([status(400, "older-key-one and older-key-two are in it")])
+    last = terminal(await house.hear(settings=settings))
+    assert "are in it" in last.text
+    assert "older-key" not in last.text + caplog.text
+
+
 async def test_three_attempts_at_most() -> None:
     house = House(*[[RESET]] * 5)
     assert isinstance(terminal(await house.hear()), Failed)
