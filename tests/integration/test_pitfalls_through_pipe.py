@@ -165,6 +165,21 @@ async def test_arguments_that_come_under_another_item_id_run_the_tool_once() -> 
     assert [item["type"] for item in items] == ["function_call", "function_call_output"]
 
 
+async def test_the_phase_of_a_message_goes_back_with_it() -> None:
+    said = message("Looking it up.")
+    said[2]["item"]["phase"] = "commentary"
+    async with raw_host(ended(said, call("clock", "{}", 1)), ended(message("Noon."))) as host:
+
+        async def clock() -> str:
+            return "noon"
+
+        host.tool("clock", clock)
+        await host.chat()
+    (back,) = [item for item in host.provider.asked[1]["input"] if item.get("role") == "assistant"]
+    assert back["phase"] == "commentary"
+    assert [part["text"] for part in back["content"]] == ["Looking it up."]
+
+
 @pytest.mark.parametrize("recent", [True, False])
 async def test_nothing_is_executed_in_the_browser_by_default(recent: bool) -> None:
     async with raw_host(ended(call("clock", "{}")), ended(message("Hello.")), recent=recent) as host:

@@ -345,6 +345,10 @@ async def test_settings_hold_from_the_next_call(
     worker.database.away = False
     await worker.carry()
     assert 60 < int(str(raw.ttl(worker.keys.row(mid(3))))) <= 3600
+    raw.delete(worker.keys.row(mid(3)))
+    worker.policy = evolve(worker.policy, cache_ttl_seconds=90)
+    assert set(await worker.store.load(CHAT, [mid(3)], worker.policy)) == {mid(3)}
+    assert 60 < int(str(raw.ttl(worker.keys.row(mid(3))))) <= 90
     worker.policy = evolve(worker.policy, shared=False)
     assert await worker.store.save(artifacts(4), worker.policy) == {mid(4)}
     assert await worker.in_database([mid(4)]) == {mid(4)}
