@@ -180,6 +180,15 @@ async def test_the_phase_of_a_message_goes_back_with_it() -> None:
     assert [part["text"] for part in back["content"]] == ["Looking it up."]
 
 
+async def test_the_phase_that_the_history_names_goes_back_too() -> None:
+    asked_before = {"role": "user", "content": "When?"}
+    said = {"role": "assistant", "content": "Looking it up.", "phase": "commentary"}
+    async with raw_host(ended(message("Noon."))) as host:
+        await host.chat(messages=[asked_before, said, {"role": "user", "content": "And now?"}])
+    (back,) = [item for item in host.provider.asked[0]["input"] if item.get("role") == "assistant"]
+    assert back["phase"] == "commentary"
+
+
 @pytest.mark.parametrize("recent", [True, False])
 async def test_nothing_is_executed_in_the_browser_by_default(recent: bool) -> None:
     async with raw_host(ended(call("clock", "{}")), ended(message("Hello.")), recent=recent) as host:
