@@ -48,7 +48,7 @@ from openrouter_pipe.domain.admission import Admission
 from openrouter_pipe.domain.breakers import Breakers
 from openrouter_pipe.domain.catalog.service import CatalogService
 from openrouter_pipe.domain.catalog.sync import ModelSync
-from openrouter_pipe.domain.housekeeping import Housekeeping
+from openrouter_pipe.domain.clean_up import CleanUp
 from openrouter_pipe.domain.media.addresses import OutboundGuard
 from openrouter_pipe.ports.artifacts import ArtifactStore
 from openrouter_pipe.ports.chat import ChatService
@@ -115,8 +115,8 @@ class PipeContainer(containers.DeclarativeContainer):
     admission: providers.Provider[Admission] = core.admission
     breakers: providers.Provider[Breakers] = core.breakers
     catalog: providers.Provider[CatalogService] = core.catalog
-    upkeep = providers.Singleton(Sharing.upkeep, sharing, store)
-    housekeeping = providers.Singleton(Housekeeping, upkeep, clock, randomness, latest.provided.housekeeping)
+    artifact_clean_up = providers.Singleton(Sharing.clean_up, sharing, store)
+    clean_up = providers.Singleton(CleanUp, artifact_clean_up, clock, randomness, latest.provided.clean_up)
     gauges = providers.Singleton(Gauges, metrics, admission, breakers, catalog, latest, clock)
     session_logs = providers.Singleton(ArchiveWriter, steady_metrics)
     log_retention = providers.Singleton(LogRetention, latest, clock, randomness)
@@ -131,7 +131,7 @@ class PipeContainer(containers.DeclarativeContainer):
     supervisor = providers.Singleton(
         Supervisor,
         clock,
-        providers.Factory(Worker, "the clean-up of artifacts", housekeeping.provided.run),
+        providers.Factory(Worker, "the clean-up of artifacts", clean_up.provided.run),
         providers.Factory(Worker, "the gauges", gauges.provided.run),
         providers.Factory(Worker, "the write-behind queue", providers.Callable(write_behind, store)),
         providers.Factory(Worker, "the writing of session logs", session_logs.provided.run),

@@ -13,9 +13,9 @@ from openrouter_pipe.domain.admission import AdmissionPolicy
 from openrouter_pipe.domain.breakers import BreakerPolicy
 from openrouter_pipe.domain.catalog.routing import EndpointPolicy
 from openrouter_pipe.domain.catalog.selection import SelectionPolicy
+from openrouter_pipe.domain.clean_up import CleanUpPolicy
 from openrouter_pipe.domain.errors.policy import ErrorPolicy
 from openrouter_pipe.domain.history.policy import HistoryPolicy
-from openrouter_pipe.domain.housekeeping import HousekeepingPolicy
 from openrouter_pipe.domain.media.policy import MediaPolicy
 from openrouter_pipe.domain.policies import StreamingPolicy, TurnPolicies
 from openrouter_pipe.domain.redaction import Redactor
@@ -126,9 +126,9 @@ def media_policy(settings: Settings) -> MediaPolicy:
     )
 
 
-def housekeeping_policy(settings: Settings, pipe_id: str) -> HousekeepingPolicy:
+def clean_up_policy(settings: Settings, pipe_id: str) -> CleanUpPolicy:
     """When artifacts are deleted."""
-    return HousekeepingPolicy(
+    return CleanUpPolicy(
         interval=settings.ARTIFACT_CLEANUP_INTERVAL_HOURS * 3600,
         keep=timedelta(days=settings.ARTIFACT_CLEANUP_DAYS),
         store=store_policy(settings, pipe_id),

@@ -17,7 +17,7 @@ from attrs import frozen
 
 from openrouter_pipe.adapters.redis import (
     CachedArtifactStore,
-    LeadingUpkeep,
+    LeadingCleanUp,
     RedisCostSink,
     RedisLink,
     SharedCatalog,
@@ -31,10 +31,10 @@ from openrouter_pipe.composition.served import LatestSettings
 from openrouter_pipe.domain.policies import TurnPolicies
 from openrouter_pipe.ports.artifacts import ArtifactStore, StorePolicy
 from openrouter_pipe.ports.catalog import CatalogSource
+from openrouter_pipe.ports.clean_up import ArtifactCleanUp
 from openrouter_pipe.ports.sealing import SharedStorePolicy
 from openrouter_pipe.ports.settings import Settings
 from openrouter_pipe.ports.telemetry import CostSink, Metrics
-from openrouter_pipe.ports.upkeep import ArtifactUpkeep
 
 _log: Final = logging.getLogger(__name__)
 
@@ -142,9 +142,9 @@ class Sharing:
         """``source``, or one that the workers share."""
         return source if self._link is None else SharedCatalog(source, self._link, self._keys, self._is_on)
 
-    def upkeep(self, upkeep: ArtifactUpkeep) -> ArtifactUpkeep:
-        """``upkeep``, or one of which each round is done by one worker."""
-        return upkeep if self._link is None else LeadingUpkeep(upkeep, self._link, self._keys, self._interval)
+    def clean_up(self, clean_up: ArtifactCleanUp) -> ArtifactCleanUp:
+        """``clean_up``, or one of which each round is done by one worker."""
+        return clean_up if self._link is None else LeadingCleanUp(clean_up, self._link, self._keys, self._interval)
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -155,7 +155,7 @@ class Sharing:
         return plan(self._environment, self._latest.settings).active
 
     def _interval(self) -> float | None:
-        now = self._latest.housekeeping()
+        now = self._latest.clean_up()
         return now.interval if now is not None and self._is_on() else None
 
 

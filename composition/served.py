@@ -7,9 +7,9 @@ import logging
 from collections.abc import AsyncGenerator
 from typing import Final
 
-from openrouter_pipe.composition.policies import housekeeping_policy
+from openrouter_pipe.composition.policies import clean_up_policy
 from openrouter_pipe.composition.supervisor import Supervisor
-from openrouter_pipe.domain.housekeeping import HousekeepingPolicy
+from openrouter_pipe.domain.clean_up import CleanUpPolicy
 from openrouter_pipe.ports.chat import ChatEvent, ChatRequest, ChatService, ModelListing
 from openrouter_pipe.ports.settings import Settings
 
@@ -26,9 +26,9 @@ class LatestSettings:
         self._pipe_id = pipe_id
         self.settings: Settings | None = None
 
-    def housekeeping(self) -> HousekeepingPolicy | None:
+    def clean_up(self) -> CleanUpPolicy | None:
         """What they say about deleting artifacts."""
-        return None if self.settings is None else housekeeping_policy(self.settings, self._pipe_id)
+        return None if self.settings is None else clean_up_policy(self.settings, self._pipe_id)
 
 
 class ServedChat:

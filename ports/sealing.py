@@ -9,8 +9,8 @@ from typing import Protocol
 from attrs import field, frozen
 
 from openrouter_pipe.ports.artifacts import Artifact, ArtifactStore, StorePolicy
+from openrouter_pipe.ports.clean_up import ArtifactCleanUp
 from openrouter_pipe.ports.json import JsonObject
-from openrouter_pipe.ports.upkeep import ArtifactUpkeep
 
 
 @frozen
@@ -46,7 +46,7 @@ class SharedStorePolicy(StorePolicy):
     flush_failure_limit: int = 5
 
 
-class SealingArtifactStore(ArtifactStore, ArtifactUpkeep, Protocol):
+class SealingArtifactStore(ArtifactStore, ArtifactCleanUp, Protocol):
     """A store whose rows can be made, opened and written separately (driven port)."""
 
     async def seal(self, artifacts: Sequence[Artifact], policy: StorePolicy) -> list[SealedArtifact]:

@@ -80,7 +80,7 @@ class MemoryArtifactStore:
         )
 
     async def delete_orphans(self, older_than: datetime, policy: StorePolicy) -> int:
-        """See `ArtifactUpkeep.delete_orphans`."""
+        """See `ArtifactCleanUp.delete_orphans`."""
         self._check()
         known = self.chats
         if known is None:

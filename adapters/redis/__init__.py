@@ -8,12 +8,12 @@ it is sealed is not known here. Importing does no I/O and opens nothing. Needs R
 from openrouter_pipe.adapters.redis.catalog import SharedCatalog
 from openrouter_pipe.adapters.redis.connection import RedisAway, RedisLink, connect
 from openrouter_pipe.adapters.redis.costs import RedisCostSink, read_costs
-from openrouter_pipe.adapters.redis.leading import LeadingUpkeep
+from openrouter_pipe.adapters.redis.leading import LeadingCleanUp
 from openrouter_pipe.adapters.redis.store import CachedArtifactStore
 
 __all__ = [
     "CachedArtifactStore",
-    "LeadingUpkeep",
+    "LeadingCleanUp",
     "RedisAway",
     "RedisCostSink",
     "RedisLink",

@@ -39,9 +39,9 @@ class Keys:
         """Whose turn it is to fetch it (string)."""
         return f"{self.own}:catalog:{which}:turn"
 
-    def upkeep(self, task: str) -> str:
+    def clean_up(self, task: str) -> str:
         """Exists since a worker last did this part of the clean-up (string)."""
-        return f"{self.own}:upkeep:{task}"
+        return f"{self.own}:clean-up:{task}"
 
     @property
     def stream(self) -> str:

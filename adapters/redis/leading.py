@@ -10,7 +10,7 @@ from typing import Final
 from openrouter_pipe.adapters.redis.connection import RedisAway, RedisLink
 from openrouter_pipe.adapters.redis.keys import Keys
 from openrouter_pipe.ports.artifacts import ArtifactStoreError, StorePolicy
-from openrouter_pipe.ports.upkeep import ArtifactUpkeep, Preloading
+from openrouter_pipe.ports.clean_up import ArtifactCleanUp, Preloading
 
 _PART: Final = 0.8
 """Of the interval: shorter than its jitter makes it, so that the next round is never skipped by everybody."""
@@ -26,32 +26,32 @@ return 1
 """
 
 
-class LeadingUpkeep:
-    """`ArtifactUpkeep` in front of another; ``interval`` between rounds in seconds, None: everybody cleans up.
+class LeadingCleanUp:
+    """`ArtifactCleanUp` in front of another; ``interval`` between rounds in seconds, None: everybody cleans up.
 
     Without Redis everybody cleans up too: the store sees to it that this is safe.
     """
 
     def __init__(
-        self, upkeep: ArtifactUpkeep, link: RedisLink, keys: Keys, interval: Callable[[], float | None]
+        self, inner: ArtifactCleanUp, link: RedisLink, keys: Keys, interval: Callable[[], float | None]
     ) -> None:
-        self._upkeep = upkeep
+        self._inner = inner
         self._link = link
         self._keys = keys
         self._interval = interval
 
     async def preload(self) -> None:
         """See `Preloading.preload`."""
-        if isinstance(self._upkeep, Preloading):
-            await self._upkeep.preload()
+        if isinstance(self._inner, Preloading):
+            await self._inner.preload()
 
     async def clean_up(self, older_than: datetime, policy: StorePolicy) -> int:
-        """See `ArtifactUpkeep.clean_up`; 0 where another worker has done it."""
-        return await self._once("clean-up", lambda: self._upkeep.clean_up(older_than, policy))
+        """See `ArtifactCleanUp.clean_up`; 0 where another worker has done it."""
+        return await self._once("clean-up", lambda: self._inner.clean_up(older_than, policy))
 
     async def delete_orphans(self, older_than: datetime, policy: StorePolicy) -> int:
-        """See `ArtifactUpkeep.delete_orphans`; 0 where another worker has done it."""
-        return await self._once("orphans", lambda: self._upkeep.delete_orphans(older_than, policy))
+        """See `ArtifactCleanUp.delete_orphans`; 0 where another worker has done it."""
+        return await self._once("orphans", lambda: self._inner.delete_orphans(older_than, policy))
 
     async def _once(self, task: str, run: Callable[[], Awaitable[int]]) -> int:
         if not await self._is_mine(task):
@@ -68,7 +68,7 @@ class LeadingUpkeep:
             return True
         try:
             async with self._link.use() as client:
-                key = self._keys.upkeep(task)
+                key = self._keys.clean_up(task)
                 return bool(await client.eval(_TAKE, 1, key, _HELD_MS, int(interval * _PART * 1000)))
         except RedisAway:
             return True
@@ -77,4 +77,4 @@ class LeadingUpkeep:
         """Another worker may have more luck with the database."""
         with contextlib.suppress(RedisAway):
             async with self._link.use() as client:
-                await client.delete(self._keys.upkeep(task))
+                await client.delete(self._keys.clean_up(task))

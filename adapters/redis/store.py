@@ -22,10 +22,10 @@ from openrouter_pipe.adapters.redis.keys import Keys
 from openrouter_pipe.adapters.redis.queue import CLAIM_AFTER, WriteBehind
 from openrouter_pipe.adapters.redis.rows import LARGEST, CachedRow, RowError, count, decode, encode, moment
 from openrouter_pipe.ports.artifacts import Artifact, ArtifactStoreError, StorePolicy
+from openrouter_pipe.ports.clean_up import Preloading
 from openrouter_pipe.ports.sealing import SealedArtifact, SealingArtifactStore, SharedStorePolicy
 from openrouter_pipe.ports.settings import Secret
 from openrouter_pipe.ports.telemetry import Metrics
-from openrouter_pipe.ports.upkeep import Preloading
 
 _log = logging.getLogger(__name__)
 
@@ -201,7 +201,7 @@ class CachedArtifactStore:
         return gone
 
     async def delete_orphans(self, older_than: datetime, policy: StorePolicy) -> int:
-        """See `ArtifactUpkeep.delete_orphans`."""
+        """See `ArtifactCleanUp.delete_orphans`."""
         await self._prepare_sweep(policy)
         gone = await self._inner.delete_orphans(older_than, policy)
         await self._end_sweep(gone)

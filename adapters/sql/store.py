@@ -153,7 +153,7 @@ class SqlArtifactStore:
 
     @beside_the_host
     async def delete_orphans(self, older_than: datetime, policy: StorePolicy) -> int:
-        """Delete rows whose chat the host no longer has; see `ArtifactUpkeep.delete_orphans`.
+        """Delete rows whose chat the host no longer has; see `ArtifactCleanUp.delete_orphans`.
 
         The host keeps its chats in the same database, in a table ``chat``. Without a table that looks like it, all stay.
         """

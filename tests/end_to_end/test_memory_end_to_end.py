@@ -23,7 +23,7 @@ from webui_tab import JsonDict, Turn
 
 from openrouter_pipe.adapters.simulator import script
 from openrouter_pipe.adapters.simulator.scenarios import SCENARIOS
-from openrouter_pipe.domain.housekeeping import FIRST_AFTER, LOOK_AGAIN
+from openrouter_pipe.domain.clean_up import FIRST_AFTER, LOOK_AGAIN
 
 LOOP = "[[sim: scenario=tool-loop]] "
 SUMMARY = "[[sim: scenario=reasoning-summary]] "

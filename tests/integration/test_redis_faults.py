@@ -612,7 +612,7 @@ def test_another_event_loop_starts_afresh(server: RedisServer, tmp_path: Path) -
     gc.collect()  # all of them here, and none in another test
 
 
-async def test_upkeep_says_nothing_about_sharing_and_changes_nothing(worker: Worker, raw: redis.Redis) -> None:
+async def test_a_clean_up_says_nothing_about_sharing_and_changes_nothing(worker: Worker, raw: redis.Redis) -> None:
     worker.policy = evolve(worker.policy, shared=False)
     await worker.store.load(CHAT, [mid(0)], worker.policy)
     plain = StorePolicy(worker.keys.pipe_id, Secret("the key"))

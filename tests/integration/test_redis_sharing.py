@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from openrouter_pipe.adapters.memory.telemetry import NullMetrics
-from openrouter_pipe.adapters.redis import CachedArtifactStore, LeadingUpkeep, RedisLink, SharedCatalog, connect
+from openrouter_pipe.adapters.redis import CachedArtifactStore, LeadingCleanUp, RedisLink, SharedCatalog, connect
 from openrouter_pipe.adapters.redis.catalog import HELD_SECONDS
 from openrouter_pipe.adapters.redis.keys import Keys
 from openrouter_pipe.adapters.simulator.app import create_app
@@ -24,10 +24,10 @@ from openrouter_pipe.composition.redis import Sharing
 from openrouter_pipe.composition.served import LatestSettings
 from openrouter_pipe.ports.artifacts import ArtifactStoreError, StorePolicy
 from openrouter_pipe.ports.catalog import SharedCatalogSource
+from openrouter_pipe.ports.clean_up import Preloading
 from openrouter_pipe.ports.json import JsonObject
 from openrouter_pipe.ports.provider import Connection, FaultKind, ProviderError, ProviderFault
 from openrouter_pipe.ports.settings import Secret, read_settings
-from openrouter_pipe.ports.upkeep import Preloading
 from redis_server import RedisServer
 
 HERE = Connection("https://here/api/v1", Secret("sk-or-v1-s3cret"), "", "")
@@ -74,7 +74,7 @@ class Source:
         return self.answer
 
 
-class Upkeep:
+class Cleaner:
     """Counts rounds."""
 
     def __init__(self) -> None:
@@ -229,13 +229,13 @@ async def test_without_redis_or_with_the_valve_off_each_fetches(keys: Keys, make
 
 
 async def test_one_worker_cleans_up_in_each_period(link: RedisLink, keys: Keys, raw: redis.Redis) -> None:
-    workers = [Upkeep() for _ in range(4)]
+    workers = [Cleaner() for _ in range(4)]
     interval = [3600.0]
 
     async def round_() -> int:
         gone = 0
         for worker in workers:
-            leading = LeadingUpkeep(worker, link, keys, lambda: interval[0])
+            leading = LeadingCleanUp(worker, link, keys, lambda: interval[0])
             gone += await leading.clean_up(NOW, POLICY)
             gone += await leading.delete_orphans(NOW, POLICY)
         return gone
@@ -244,7 +244,7 @@ async def test_one_worker_cleans_up_in_each_period(link: RedisLink, keys: Keys, 
     assert await round_() == 0
     assert sorted(one for worker in workers for one in worker.done) == ["clean-up", "orphans"]
     # the next period, by Redis' own clock
-    for name in raw.keys(keys.own + ":upkeep:*"):
+    for name in raw.keys(keys.own + ":clean-up:*"):
         raw.pexpire(name, int(str(raw.pttl(name))) - 2881 * 1000)
     assert await round_() == 6
     assert await round_() == 0
@@ -254,27 +254,30 @@ async def test_one_worker_cleans_up_in_each_period(link: RedisLink, keys: Keys, 
 
 
 async def test_a_clean_up_that_fails_is_left_to_another_worker(link: RedisLink, keys: Keys) -> None:
-    one, other = Upkeep(), Upkeep()
+    one, other = Cleaner(), Cleaner()
     one.away = True
     with pytest.raises(ArtifactStoreError):
-        await LeadingUpkeep(one, link, keys, lambda: 3600).clean_up(NOW, POLICY)
-    assert await LeadingUpkeep(other, link, keys, lambda: 3600).clean_up(NOW, POLICY) == 3
+        await LeadingCleanUp(one, link, keys, lambda: 3600).clean_up(NOW, POLICY)
+    assert await LeadingCleanUp(other, link, keys, lambda: 3600).clean_up(NOW, POLICY) == 3
 
 
 async def test_without_redis_everybody_cleans_up(keys: Keys, link: RedisLink) -> None:
     away = RedisLink(lambda: connect({"REDIS_URL": "redis://127.0.0.1:1/0"}))
-    upkeep = Upkeep()
-    for leading in (LeadingUpkeep(upkeep, away, keys, lambda: 3600), LeadingUpkeep(upkeep, link, keys, lambda: None)):
+    cleaner = Cleaner()
+    for leading in (
+        LeadingCleanUp(cleaner, away, keys, lambda: 3600),
+        LeadingCleanUp(cleaner, link, keys, lambda: None),
+    ):
         for _ in range(2):
             assert await leading.clean_up(NOW, POLICY) == 3
-    assert len(upkeep.done) == 4
+    assert len(cleaner.done) == 4
 
 
 async def test_sharing_follows_environment_and_valve(server: RedisServer) -> None:
-    source, upkeep = Source(), Upkeep()
+    source, cleaner = Source(), Cleaner()
     plain = Sharing({}, "p", LatestSettings("p"))
     assert plain.catalog(source) is source
-    assert plain.upkeep(upkeep) is upkeep
+    assert plain.clean_up(cleaner) is cleaner
     await plain.aclose()
     environment = {
         "UVICORN_WORKERS": "2",
@@ -290,13 +293,13 @@ async def test_sharing_follows_environment_and_valve(server: RedisServer) -> Non
     latest.settings = read_settings({"ENABLE_REDIS_CACHE": False})
     for _ in range(2):
         await shared.fetch_shared(HERE, 60)
-        await sharing.upkeep(upkeep).clean_up(NOW, POLICY)
-    assert (source.fetches, len(upkeep.done)) == (2, 2)
+        await sharing.clean_up(cleaner).clean_up(NOW, POLICY)
+    assert (source.fetches, len(cleaner.done)) == (2, 2)
     latest.settings = read_settings({})
     for _ in range(2):
         await shared.fetch_shared(HERE, 60)
-        await sharing.upkeep(upkeep).clean_up(NOW, POLICY)
-    assert (source.fetches, len(upkeep.done)) == (3, 3)
+        await sharing.clean_up(cleaner).clean_up(NOW, POLICY)
+    assert (source.fetches, len(cleaner.done)) == (3, 3)
     await sharing.aclose()
 
 
@@ -311,7 +314,7 @@ async def test_drivers_are_loaded_ahead_through_every_layer(tmp_path: Path) -> N
 
     link = RedisLink(lambda: connect({"REDIS_URL": "redis://localhost:1/0"}))  # nothing is asked of it
     cached = CachedArtifactStore(Loaded(environment), link, Keys("p", "t"), NullMetrics())
-    upkeep = LeadingUpkeep(cached, link, Keys("p", "t"), lambda: None)
-    assert isinstance(upkeep, Preloading)
-    await upkeep.preload()
+    cleaner = LeadingCleanUp(cached, link, Keys("p", "t"), lambda: None)
+    assert isinstance(cleaner, Preloading)
+    await cleaner.preload()
     assert Loaded.times == 1

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from openrouter_pipe.adapters.memory import ManualClock, SteadyRandomness
-from openrouter_pipe.domain.housekeeping import FIRST_AFTER, ORPHAN_AGE, Housekeeping, HousekeepingPolicy
+from openrouter_pipe.domain.clean_up import FIRST_AFTER, ORPHAN_AGE, CleanUp, CleanUpPolicy
 from openrouter_pipe.ports.artifacts import ArtifactStoreError, StorePolicy
 from openrouter_pipe.ports.settings import Secret
 
@@ -41,8 +41,8 @@ class Bench:
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.shelf = Shelf(self.clock)
-        self.policy: HousekeepingPolicy | None = HousekeepingPolicy(3600.0, timedelta(days=90), STORE)
-        self.service = Housekeeping(self.shelf, self.clock, SteadyRandomness(), lambda: self.policy)
+        self.policy: CleanUpPolicy | None = CleanUpPolicy(3600.0, timedelta(days=90), STORE)
+        self.service = CleanUp(self.shelf, self.clock, SteadyRandomness(), lambda: self.policy)
 
     async def pass_time(self, seconds: float) -> None:
         for _ in range(int(seconds // 10)):
@@ -83,7 +83,7 @@ async def test_what_takes_long_to_load_is_loaded_before_the_first_turn() -> None
 
     clock = ManualClock()
     shelf = Heavy(clock)
-    task = asyncio.create_task(Housekeeping(shelf, clock, SteadyRandomness(), lambda: None).run())
+    task = asyncio.create_task(CleanUp(shelf, clock, SteadyRandomness(), lambda: None).run())
     await asyncio.sleep(0)
     assert (shelf.loaded, shelf.times) == (1, [])
     task.cancel()
@@ -92,13 +92,13 @@ async def test_what_takes_long_to_load_is_loaded_before_the_first_turn() -> None
 async def test_a_changed_interval_and_age_take_effect_at_once(bench: Bench) -> None:
     await bench.pass_time(1000)
     assert len(bench.shelf.times) == 1
-    bench.policy = HousekeepingPolicy(1800.0, timedelta(days=1), STORE)
+    bench.policy = CleanUpPolicy(1800.0, timedelta(days=1), STORE)
     await bench.pass_time(1860)
     assert len(bench.shelf.times) == 2
     assert bench.shelf.limits[1][0] == bench.clock.now() - timedelta(days=1) - (
         timedelta(seconds=bench.clock.monotonic() - bench.shelf.times[1])
     )
-    bench.policy = HousekeepingPolicy(86400.0, timedelta(days=1), STORE)
+    bench.policy = CleanUpPolicy(86400.0, timedelta(days=1), STORE)
     await bench.pass_time(7200)
     assert len(bench.shelf.times) == 2
 

@@ -1,4 +1,4 @@
-"""Upkeep: what has to happen to stored artifacts when nobody is chatting."""
+"""Clean-up: what is deleted of stored artifacts when nobody is chatting."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 from openrouter_pipe.ports.artifacts import StorePolicy
 
 
-class ArtifactUpkeep(Protocol):
+class ArtifactCleanUp(Protocol):
     """Deletes what nobody will read again (driven port). Both are safe in several processes at once."""
 
     async def clean_up(self, older_than: datetime, policy: StorePolicy) -> int:

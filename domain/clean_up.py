@@ -1,4 +1,4 @@
-"""Housekeeping: when artifacts that nobody will read again are deleted.
+"""Clean-up: when artifacts that nobody will read again are deleted.
 
 Old ones, and those of chats that the host no longer has. How they are found and deleted, and that only one process does it
 at a time, is the store's business; starting and ending this service is the composition's.
@@ -14,8 +14,8 @@ from typing import Final
 from attrs import frozen
 
 from openrouter_pipe.ports.artifacts import ArtifactStoreError, StorePolicy
+from openrouter_pipe.ports.clean_up import ArtifactCleanUp, Preloading
 from openrouter_pipe.ports.runtime import Clock, Randomness
-from openrouter_pipe.ports.upkeep import ArtifactUpkeep, Preloading
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ ORPHAN_AGE: Final = timedelta(hours=1)
 
 
 @frozen
-class HousekeepingPolicy:
+class CleanUpPolicy:
     """``interval`` between clean-ups in seconds; rows are kept for ``keep`` after they were last read."""
 
     interval: float
@@ -41,15 +41,15 @@ class HousekeepingPolicy:
     store: StorePolicy
 
 
-class Housekeeping:
+class CleanUp:
     """Cleans up for as long as it runs. ``policy`` is asked before every decision; None means that nothing is known yet."""
 
     def __init__(
         self,
-        store: ArtifactUpkeep,
+        store: ArtifactCleanUp,
         clock: Clock,
         randomness: Randomness,
-        policy: Callable[[], HousekeepingPolicy | None],
+        policy: Callable[[], CleanUpPolicy | None],
     ) -> None:
         self._store = store
         self._clock = clock
@@ -73,7 +73,7 @@ class Housekeeping:
             await self.clean_up(policy)
             first, since, factor = None, self._clock.monotonic(), self._randomness.uniform(*JITTER)
 
-    async def clean_up(self, policy: HousekeepingPolicy) -> int:
+    async def clean_up(self, policy: CleanUpPolicy) -> int:
         """Delete once what is too old or without a chat; returns how many rows went. Nothing is raised."""
         now = self._clock.now()
         gone = 0
