@@ -29,8 +29,8 @@ def bash(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def completed(script: Path, *words: str) -> list[str]:
     """What a real bash offers for the last word; the words are as bash splits them, `=` for itself."""
-    program = f'source "{script}"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _openrouter_pipe; '
-    program += 'printf "%s\\n" "${COMPREPLY[@]}"'
+    program = f'source "{script}"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _openrouter_pipe'
+    program += '; printf "%s\\n" "${COMPREPLY[@]}"'
     command = ["bash", "--norc", "-c", program, "bash", "openrouter-pipe", *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
     assert done.stderr == ""

@@ -209,6 +209,18 @@ def test_make_help_lists_every_target() -> None:
     "one", [one for one in ALL if not one.text.startswith("openrouter-pipe ")], ids=lambda one: f"{one.page}:{one.line}"
 )
 def test_a_command_of_others_is_known_and_reads_as_shell(one: Documented) -> None:
+    look_at(one)
+
+
+@pytest.mark.parametrize(
+    "text", ["frobnicate --all", "make no-such-target", "python -m pytest tests/unit/test_none.py"]
+)
+def test_an_unknown_command_is_told_with_its_page_and_line(text: str) -> None:
+    with pytest.raises(AssertionError, match=r"page\.md, line 7"):
+        look_at(Documented("page.md", 7, text))
+
+
+def look_at(one: Documented) -> None:
     subprocess.run(["bash", "-n", "-c", one.text], timeout=10, check=True)
     program, *rest = shlex.split(one.text)
     if program == "make":
