@@ -199,7 +199,7 @@ def _environment(_: str) -> str:
 
 
 def _extras(_: str) -> str:
-    project = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = tomllib.loads(_source("pyproject.toml"))["project"]
     extras: dict[str, list[str]] = project["optional-dependencies"]
     rows = (
         (f"`{name}`", ", ".join(f"`{one}`" for one in packages)) for name, packages in extras.items() if name != "dev"
@@ -209,8 +209,15 @@ def _extras(_: str) -> str:
 
 def make_targets() -> dict[str, str]:
     """The targets of the Makefile that say what they do."""
-    text = (_ROOT / "Makefile").read_text(encoding="utf-8")
-    return dict(re.findall(r"^([a-z-]+):.*?## (.+)$", text, re.MULTILINE))
+    return dict(re.findall(r"^([a-z-]+):.*?## (.+)$", _source("Makefile"), re.MULTILINE))
+
+
+def _source(name: str) -> str:
+    """A file of the project that no package holds; raises `LookupError` where the sources are not at hand."""
+    path = _ROOT / name
+    if not path.is_file():
+        raise LookupError(f"this part is made from {name}, which only a checkout of the sources has")
+    return path.read_text(encoding="utf-8")
 
 
 def _make_targets(_: str) -> str:

@@ -18,6 +18,7 @@ from openrouter_pipe.adapters.simulator.app import create_app
 from openrouter_pipe.adapters.simulator.config import Knobs, SimulatorConfig
 from openrouter_pipe.adapters.simulator.server import SimulatorServer
 from openrouter_pipe.adapters.sql import SqlArtifactStore
+from openrouter_pipe.composition import bundle
 from openrouter_pipe.ports.artifacts import Artifact, StorePolicy
 from openrouter_pipe.ports.chat import Failed
 from openrouter_pipe.ports.session_log import ArchivePolicy, LogEntry, SessionLog
@@ -68,6 +69,8 @@ class Installation:
         (root / "password.txt").write_text(PASSWORD + "\n")
         (root / "metrics" / "openrouter_pipe-openrouter-1.prom").write_text("openrouter_pipe_turns_running 0\n")
         shutil.copytree(ROOT / "docs", root / "docs")
+        if not (ROOT / BUNDLE).is_file():  # `make test` makes it first
+            assert bundle.main(["--output", str(ROOT / BUNDLE)]) == 0
         for place in ("dist", "other"):
             shutil.copy(ROOT / BUNDLE, root / place)
         asyncio.run(self._fill())
