@@ -7,282 +7,32 @@ are derived from `SETTINGS`. Names, defaults and bounds equal those of the pipe 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping
-from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import Final
 
 import attrs
 from attrs import frozen
 
-from openrouter_pipe.ports import templates
+from openrouter_pipe.ports import declaring, templates
+from openrouter_pipe.ports.declaring import META
 from openrouter_pipe.ports.json import JsonValue
-from openrouter_pipe.ports.model_rules import ModelRulesError, parse_model_rules
+from openrouter_pipe.ports.setting import Kind, Secret, Setting, SettingError, SettingValue
 
-SettingValue: TypeAlias = "bool | int | float | str | Secret | None"
-"""What a setting holds once it is read."""
-
-
-class Secret:
-    """A string that does not show itself: repr, str and format print stars. Empty means not set."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str = "") -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        """The string itself; call it only where it is used."""
-        return self._value
-
-    def __bool__(self) -> bool:
-        return bool(self._value)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._value == self._value
-
-    def __hash__(self) -> int:
-        return hash(("Secret", self._value))
-
-    def __repr__(self) -> str:
-        return "Secret('**********')" if self._value else "Secret('')"
-
-    __str__ = __repr__
-
-
-class SettingError(ValueError):
-    """A value that a setting cannot take; the message names the setting, its bounds and the fix, never a secret."""
-
-    def __init__(self, name: str, message: str) -> None:
-        super().__init__(f"{name}: {message}")
-        self.name = name
-
-
-class Kind(StrEnum):
-    """The shape of a setting's value."""
-
-    BOOL = "bool"
-    INT = "int"
-    FLOAT = "float"
-    TEXT = "str"
-    CHOICE = "choice"
-    SECRET = "secret"  # noqa: S105 - the name of a kind, not a password
-    TEMPLATE = "template"
-
-
-@frozen
-class Setting:
-    """One setting.
-
-    ``low`` and ``high`` bound numbers (inclusive), ``choices`` bound a choice. ``optional`` allows null. ``env`` names an
-    environment variable whose value replaces ``default``. ``user_default`` is the default of the per-user setting, None
-    for "unset, the operator's value holds". ``rules`` tells that a text is a list of rules by model.
-    """
-
-    group: str
-    name: str
-    kind: Kind
-    default: SettingValue
-    description: str
-    low: float | None = None
-    high: float | None = None
-    choices: tuple[str, ...] = ()
-    optional: bool = False
-    per_user: bool = False
-    user_default: str | None = None
-    env: str | None = None
-    rules: bool = False
-
-    @property
-    def secret(self) -> bool:
-        """Whether the value must never be shown."""
-        return self.kind is Kind.SECRET
-
-    @property
-    def bounds(self) -> str:
-        """The accepted range in words: ``1..10``, ``1..``, ``a/b/c`` or empty."""
-        if self.choices:
-            return "/".join(self.choices)
-        if self.low is None:
-            return ""
-        return f"{_number(self.low)}..{'' if self.high is None else _number(self.high)}"
-
-    def parse(self, value: JsonValue | Secret) -> SettingValue:
-        """Read one value as a host, an environment or a user gives it.
-
-        Numbers and switches may come as text; blank text is null. Null gives the default for a setting that cannot be
-        null.
-
-        Raises:
-            SettingError: wrong type, out of bounds, or not one of the choices.
-        """
-        if isinstance(value, str) and not value.strip() and self.kind in _NUMERIC | {Kind.BOOL, Kind.CHOICE}:
-            value = None
-        if value is None:
-            return None if self.optional else self.default
-        match self.kind:
-            case Kind.BOOL:
-                return self._bool(value)
-            case Kind.INT | Kind.FLOAT:
-                return self._number(value)
-            case Kind.CHOICE:
-                return self._choice(value)
-            case Kind.SECRET:
-                return value if isinstance(value, Secret) else Secret(self._text(value))
-            case Kind.TEXT | Kind.TEMPLATE:
-                return self._text(value)
-
-    def _bool(self, value: JsonValue | Secret) -> bool:
-        if isinstance(value, bool):
-            return value
-        word = value.strip().lower() if isinstance(value, str) else value
-        if word in _TRUE:
-            return True
-        if word in _FALSE:
-            return False
-        raise SettingError(self.name, f"must be true or false, not {_shown(value)}")
-
-    def _number(self, value: JsonValue | Secret) -> int | float:
-        if isinstance(value, bool) or not isinstance(value, int | float | str):
-            raise SettingError(self.name, f"must be a number{self._within()}, not {_shown(value)}")
-        try:
-            number = float(value)
-        except (ValueError, OverflowError):
-            raise SettingError(self.name, f"must be a number{self._within()}, not {_shown(value)}") from None
-        if not math.isfinite(number) or (self.kind is Kind.INT and not number.is_integer()):
-            what = "whole number" if self.kind is Kind.INT else "number"
-            raise SettingError(self.name, f"must be a {what}{self._within()}, not {_shown(value)}")
-        if (self.low is not None and number < self.low) or (self.high is not None and number > self.high):
-            raise SettingError(self.name, f"must be{self._within()}, not {_shown(value)}")
-        return int(number) if self.kind is Kind.INT else number
-
-    def _choice(self, value: JsonValue | Secret) -> str:
-        if isinstance(value, str):
-            for choice in self.choices:
-                if choice.lower() == value.strip().lower():
-                    return choice
-        raise SettingError(self.name, f"must be one of {', '.join(self.choices)}, not {_shown(value)}")
-
-    def _text(self, value: JsonValue | Secret) -> str:
-        if not isinstance(value, str):
-            raise SettingError(self.name, "must be text")
-        if self.rules:
-            try:
-                parse_model_rules(value)
-            except ModelRulesError as problem:
-                raise SettingError(self.name, str(problem)) from None
-        return value
-
-    def _within(self) -> str:
-        if self.low is None:
-            return ""
-        if self.high is None:
-            return f" of at least {_number(self.low)}"
-        return f" between {_number(self.low)} and {_number(self.high)}"
-
-
-_NUMERIC: Final = frozenset({Kind.INT, Kind.FLOAT})
-_TRUE: Final = frozenset({"true", "1", "yes", "on", 1})
-_FALSE: Final = frozenset({"false", "0", "no", "off", 0})
-_META: Final = "setting"
-
-
-def _number(value: float) -> str:
-    return str(int(value)) if float(value).is_integer() else str(value)
-
-
-def _shown(value: JsonValue | Secret) -> str:
-    if isinstance(value, Secret):
-        return "a secret"
-    text = repr(value)
-    # The message reaches whoever chats. Nobody mistypes a number by so much; this may be a key in the wrong field.
-    return text if len(text) <= 24 else f"{len(text)} characters of something else"
-
-
-def _setting(
-    kind: Kind,
-    default: SettingValue,
-    description: str,
-    bounds: tuple[float | None, float | None] = (None, None),
-    *,
-    choices: tuple[str, ...] = (),
-    optional: bool = False,
-    per_user: bool = False,
-    user_default: str | None = None,
-    env: str | None = None,
-    rules: bool = False,
-) -> Mapping[str, Setting]:
-    setting = Setting(
-        group="",
-        name="",
-        kind=kind,
-        default=default,
-        description=description,
-        low=bounds[0],
-        high=bounds[1],
-        choices=choices,
-        optional=optional,
-        per_user=per_user,
-        user_default=user_default,
-        env=env,
-        rules=rules,
-    )
-    return {_META: setting}
-
-
-def _bool(default: bool, description: str, *, per_user: bool = False) -> bool:
-    return attrs.field(default=default, metadata=_setting(Kind.BOOL, default, description, per_user=per_user))
-
-
-def _int(default: int, low: int, high: int | None, description: str) -> int:
-    return attrs.field(default=default, metadata=_setting(Kind.INT, default, description, (low, high)))
-
-
-def _int_or_none(default: int | None, low: int, high: int | None, description: str) -> int | None:
-    return attrs.field(default=default, metadata=_setting(Kind.INT, default, description, (low, high), optional=True))
-
-
-def _float(default: float, low: float, high: float | None, description: str) -> float:
-    return attrs.field(default=default, metadata=_setting(Kind.FLOAT, default, description, (low, high)))
-
-
-def _text(default: str, description: str, *, env: str | None = None) -> str:
-    return attrs.field(default=default, metadata=_setting(Kind.TEXT, default, description, env=env))
-
-
-def _model_rules(description: str) -> str:
-    return attrs.field(default="", metadata=_setting(Kind.TEXT, "", description, rules=True))
-
-
-def _choice(
-    choices: str,
-    default: str,
-    description: str,
-    *,
-    per_user: bool = False,
-    user_default: str | None = None,
-    env: str | None = None,
-) -> str:
-    return attrs.field(
-        default=default,
-        metadata=_setting(
-            Kind.CHOICE,
-            default,
-            description,
-            choices=tuple(choices.split("/")),
-            per_user=per_user,
-            user_default=user_default,
-            env=env,
-        ),
-    )
-
-
-def _secret(description: str, *, env: str | None = None) -> Secret:
-    return attrs.field(default=Secret(), metadata=_setting(Kind.SECRET, Secret(), description, env=env))
-
-
-def _template(default: str, description: str) -> str:
-    return attrs.field(default=default, metadata=_setting(Kind.TEMPLATE, default, description))
+__all__ = [
+    "INHERIT",
+    "SETTINGS",
+    "SETTINGS_BY_NAME",
+    "Kind",
+    "Secret",
+    "Setting",
+    "SettingError",
+    "SettingValue",
+    "Settings",
+    "listed_keys",
+    "override",
+    "read_settings",
+    "secrets_of",
+]
 
 
 @frozen(kw_only=True, cache_hash=True)
@@ -293,204 +43,226 @@ class Settings:
     """
 
     # Connection
-    BASE_URL: str = _text(
+    BASE_URL: str = declaring.text(
         "https://openrouter.ai/api/v1",
         "Address of the OpenRouter API or of a gateway in front of it.",
         env="OPENROUTER_API_BASE_URL",
     )
-    API_KEY: Secret = _secret("Provider key.", env="OPENROUTER_API_KEY")
-    HTTP_REFERER_OVERRIDE: str = _text("", "Full URL sent as app attribution instead of the default.")
-    HTTP_CONNECT_TIMEOUT_SECONDS: int = _int(10, 1, None, "Seconds allowed for connecting to OpenRouter.")
-    HTTP_TOTAL_TIMEOUT_SECONDS: int | None = _int_or_none(
+    API_KEY: Secret = declaring.secret("Provider key.", env="OPENROUTER_API_KEY")
+    HTTP_REFERER_OVERRIDE: str = declaring.text("", "Full URL sent as app attribution instead of the default.")
+    HTTP_CONNECT_TIMEOUT_SECONDS: int = declaring.whole(10, 1, None, "Seconds allowed for connecting to OpenRouter.")
+    HTTP_TOTAL_TIMEOUT_SECONDS: int | None = declaring.whole_or_none(
         None, 1, None, "Seconds allowed for a whole provider request; null = no limit."
     )
-    HTTP_SOCK_READ_SECONDS: int = _int(
+    HTTP_SOCK_READ_SECONDS: int = declaring.whole(
         300, 1, None, "Longest silence on a stream, in seconds, before the answer counts as interrupted."
     )
-    DEFAULT_LLM_ENDPOINT: str = _choice(
+    DEFAULT_LLM_ENDPOINT: str = declaring.choice(
         "responses/chat_completions", "responses", "Endpoint used unless a model is forced."
     )
-    FORCE_CHAT_COMPLETIONS_MODELS: str = _text(
+    FORCE_CHAT_COMPLETIONS_MODELS: str = declaring.text(
         "",
         "Models always sent to the chat completions endpoint: CSV of globs such as `anthropic/*`, slash or dot spelling.",
     )
-    FORCE_RESPONSES_MODELS: str = _text(
+    FORCE_RESPONSES_MODELS: str = declaring.text(
         "", "Models always sent to the responses endpoint: CSV of globs; wins over FORCE_CHAT_COMPLETIONS_MODELS."
     )
-    AUTO_FALLBACK_CHAT_COMPLETIONS: bool = _bool(True, "Re-run on chat completions when responses is not supported.")
+    AUTO_FALLBACK_CHAT_COMPLETIONS: bool = declaring.boolean(
+        True, "Re-run on chat completions when responses is not supported."
+    )
 
     # Downloads and attachments
-    REMOTE_DOWNLOAD_MAX_RETRIES: int = _int(3, 0, 10, "Retries of one download.")
-    REMOTE_DOWNLOAD_INITIAL_RETRY_DELAY_SECONDS: int = _int(
+    REMOTE_DOWNLOAD_MAX_RETRIES: int = declaring.whole(3, 0, 10, "Retries of one download.")
+    REMOTE_DOWNLOAD_INITIAL_RETRY_DELAY_SECONDS: int = declaring.whole(
         5, 1, 60, "Seconds before the first retry of a download, doubling after each."
     )
-    REMOTE_DOWNLOAD_MAX_RETRY_TIME_SECONDS: int = _int(
+    REMOTE_DOWNLOAD_MAX_RETRY_TIME_SECONDS: int = declaring.whole(
         45, 5, 300, "Seconds that all retries of one download may take together."
     )
-    REMOTE_FILE_MAX_SIZE_MB: int = _int(50, 1, 500, "Largest download, in MB.")
-    SAVE_REMOTE_FILE_URLS: bool = _bool(True, "Store what file_url names in the host.")
-    SAVE_FILE_DATA_CONTENT: bool = _bool(True, "Store what file_data carries in the host.")
-    BASE64_MAX_SIZE_MB: int = _int(50, 1, 500, "Largest inline base64, in MB, checked before decoding.")
-    IMAGE_UPLOAD_CHUNK_BYTES: int = _int(
+    REMOTE_FILE_MAX_SIZE_MB: int = declaring.whole(50, 1, 500, "Largest download, in MB.")
+    SAVE_REMOTE_FILE_URLS: bool = declaring.boolean(True, "Store what file_url names in the host.")
+    SAVE_FILE_DATA_CONTENT: bool = declaring.boolean(True, "Store what file_data carries in the host.")
+    BASE64_MAX_SIZE_MB: int = declaring.whole(50, 1, 500, "Largest inline base64, in MB, checked before decoding.")
+    IMAGE_UPLOAD_CHUNK_BYTES: int = declaring.whole(
         1048576, 65536, 8388608, "Bytes read at a time when a file of the host is inlined."
     )
-    VIDEO_MAX_SIZE_MB: int = _int(100, 1, 1000, "Largest inline video, in MB.")
-    FALLBACK_STORAGE_EMAIL: str = _text(
+    VIDEO_MAX_SIZE_MB: int = declaring.whole(100, 1, 1000, "Largest inline video, in MB.")
+    FALLBACK_STORAGE_EMAIL: str = declaring.text(
         "openrouter-pipe@system.local",
         "E-mail of the account that owns uploads made without a user.",
         env="OPENROUTER_STORAGE_USER_EMAIL",
     )
-    FALLBACK_STORAGE_NAME: str = _text(
+    FALLBACK_STORAGE_NAME: str = declaring.text(
         "OpenRouter Pipe Storage", "Name of that account.", env="OPENROUTER_STORAGE_USER_NAME"
     )
-    FALLBACK_STORAGE_ROLE: str = _text(
+    FALLBACK_STORAGE_ROLE: str = declaring.text(
         "pending", "Role of that account; never an administrator by default.", env="OPENROUTER_STORAGE_USER_ROLE"
     )
-    ENABLE_SSRF_PROTECTION: bool = _bool(True, "Refuse every address that is not globally reachable.")
-    ALLOW_INSECURE_HTTP: bool = _bool(False, "Permit http:// downloads from the hosts in ALLOW_INSECURE_HTTP_HOSTS.")
-    ALLOW_INSECURE_HTTP_HOSTS: str = _text("", "CSV of exact host names that may be reached by http://.")
-    MAX_INPUT_IMAGES_PER_REQUEST: int = _int(5, 1, 20, "Images sent in one provider request, newest first.")
-    IMAGE_INPUT_SELECTION: str = _choice(
+    ENABLE_SSRF_PROTECTION: bool = declaring.boolean(True, "Refuse every address that is not globally reachable.")
+    ALLOW_INSECURE_HTTP: bool = declaring.boolean(
+        False, "Permit http:// downloads from the hosts in ALLOW_INSECURE_HTTP_HOSTS."
+    )
+    ALLOW_INSECURE_HTTP_HOSTS: str = declaring.text("", "CSV of exact host names that may be reached by http://.")
+    MAX_INPUT_IMAGES_PER_REQUEST: int = declaring.whole(5, 1, 20, "Images sent in one provider request, newest first.")
+    IMAGE_INPUT_SELECTION: str = declaring.choice(
         "user_turn_only/user_then_assistant",
         "user_then_assistant",
         "Whether recent images of the assistant stand in when the user attached none.",
     )
 
     # Models and reasoning
-    MODEL_ID: str = _text("auto", "`auto` for every model, or a CSV of the model ids to expose.")
-    MODEL_CATALOG_REFRESH_SECONDS: int = _int(3600, 60, None, "Age in seconds at which the catalogue is fetched again.")
-    FREE_MODEL_FILTER: str = _choice(
+    MODEL_ID: str = declaring.text("auto", "`auto` for every model, or a CSV of the model ids to expose.")
+    MODEL_CATALOG_REFRESH_SECONDS: int = declaring.whole(
+        3600, 60, None, "Age in seconds at which the catalogue is fetched again."
+    )
+    FREE_MODEL_FILTER: str = declaring.choice(
         "all/only/exclude", "all", "Expose all models, only those that cost nothing, or only those that cost something."
     )
-    TOOL_CALLING_FILTER: str = _choice(
+    TOOL_CALLING_FILTER: str = declaring.choice(
         "all/only/exclude", "all", "Expose all models, only those that can call tools, or only those that cannot."
     )
-    UPDATE_MODEL_IMAGES: bool = _bool(True, "Sync model icons into Open WebUI.")
-    UPDATE_MODEL_DESCRIPTIONS: bool = _bool(False, "Sync model descriptions into Open WebUI.")
-    UPDATE_MODEL_CAPABILITIES: bool = _bool(True, "Sync the capability check boxes of models into Open WebUI.")
-    ENABLE_REASONING: bool = _bool(True, "Ask for reasoning where the model supports it.", per_user=True)
-    THINKING_OUTPUT_MODE: str = _choice(
+    UPDATE_MODEL_IMAGES: bool = declaring.boolean(True, "Sync model icons into Open WebUI.")
+    UPDATE_MODEL_DESCRIPTIONS: bool = declaring.boolean(False, "Sync model descriptions into Open WebUI.")
+    UPDATE_MODEL_CAPABILITIES: bool = declaring.boolean(
+        True, "Sync the capability check boxes of models into Open WebUI."
+    )
+    ENABLE_REASONING: bool = declaring.boolean(True, "Ask for reasoning where the model supports it.", per_user=True)
+    THINKING_OUTPUT_MODE: str = declaring.choice(
         "open_webui/status/both",
         "open_webui",
         "Where live thinking shows: in the answer, in the status line, or both.",
         per_user=True,
     )
-    ENABLE_ANTHROPIC_INTERLEAVED_THINKING: bool = _bool(
+    ENABLE_ANTHROPIC_INTERLEAVED_THINKING: bool = declaring.boolean(
         True, "Let Claude think between tool calls (sends the interleaved-thinking header).", per_user=True
     )
-    ENABLE_ANTHROPIC_PROMPT_CACHING: bool = _bool(True, "Set prompt-cache breakpoints for Claude models.")
-    ANTHROPIC_PROMPT_CACHE_TTL: str = _choice("5m/1h", "5m", "Life time of those cache entries.")
-    AUTO_CONTEXT_TRIMMING: bool = _bool(True, "Let OpenRouter trim over-long prompts.")
-    REASONING_EFFORT: str = _choice(
+    ENABLE_ANTHROPIC_PROMPT_CACHING: bool = declaring.boolean(True, "Set prompt-cache breakpoints for Claude models.")
+    ANTHROPIC_PROMPT_CACHE_TTL: str = declaring.choice("5m/1h", "5m", "Life time of those cache entries.")
+    AUTO_CONTEXT_TRIMMING: bool = declaring.boolean(True, "Let OpenRouter trim over-long prompts.")
+    REASONING_EFFORT: str = declaring.choice(
         "none/minimal/low/medium/high/xhigh", "medium", "Reasoning effort when the request names none.", per_user=True
     )
-    REASONING_SUMMARY_MODE: str = _choice(
+    REASONING_SUMMARY_MODE: str = declaring.choice(
         "auto/concise/detailed/disabled",
         "auto",
         "How detailed reasoning summaries are; disabled asks for none.",
         per_user=True,
     )
-    GEMINI_THINKING_LEVEL: str = _choice(
+    GEMINI_THINKING_LEVEL: str = declaring.choice(
         "auto/low/high", "auto", "Thinking level for Gemini 3; auto follows the effort."
     )
-    GEMINI_THINKING_BUDGET: int = _int(
+    GEMINI_THINKING_BUDGET: int = declaring.whole(
         1024, 0, 65536, "Base thinking budget in tokens for Gemini 2.5, scaled by the effort; 0 = off."
     )
-    PERSIST_REASONING_TOKENS: str = _choice(
+    PERSIST_REASONING_TOKENS: str = declaring.choice(
         "disabled/next_reply/conversation",
         "conversation",
         "How long reasoning is kept for later turns: not at all, until the next reply, or with the conversation.",
         per_user=True,
         user_default="next_reply",
     )
-    TASK_MODEL_REASONING_EFFORT: str = _choice(
+    TASK_MODEL_REASONING_EFFORT: str = declaring.choice(
         "none/minimal/low/medium/high/xhigh", "low", "Reasoning effort of background tasks (titles, tags, ...)."
     )
-    USE_MODEL_MAX_OUTPUT_TOKENS: bool = _bool(
+    USE_MODEL_MAX_OUTPUT_TOKENS: bool = declaring.boolean(
         False, "Ask for the model's maximum output when the request sets no limit."
     )
-    MODEL_RULES: str = _model_rules(
+    MODEL_RULES: str = declaring.model_rules(
         "Defaults and enforced provider routing by model: a JSON list of rules, see docs/catalogue.md; text that cannot be "
         "read stops every request."
     )
 
     # Tools
-    ENABLE_STRICT_TOOL_CALLING: bool = _bool(True, "Strict JSON Schema for tools.")
-    MAX_FUNCTION_CALL_LOOPS: int = _int(25, 1, None, "Rounds of model and tools in one turn.")
-    MAX_PARALLEL_TOOLS_GLOBAL: int = _int(200, 1, 2000, "Tools running at once in the process.")
-    MAX_PARALLEL_TOOLS_PER_REQUEST: int = _int(5, 1, 50, "Tools running at once in one turn.")
-    TOOL_BATCH_CAP: int = _int(4, 1, 32, "Calls of one tool that run as one batch.")
-    TOOL_TIMEOUT_SECONDS: int = _int(60, 1, 600, "Seconds allowed for one tool call.")
-    TOOL_BATCH_TIMEOUT_SECONDS: int = _int(120, 1, None, "Seconds allowed for one batch of tool calls.")
-    TOOL_IDLE_TIMEOUT_SECONDS: int | None = _int_or_none(
+    ENABLE_STRICT_TOOL_CALLING: bool = declaring.boolean(True, "Strict JSON Schema for tools.")
+    MAX_FUNCTION_CALL_LOOPS: int = declaring.whole(25, 1, None, "Rounds of model and tools in one turn.")
+    MAX_PARALLEL_TOOLS_GLOBAL: int = declaring.whole(200, 1, 2000, "Tools running at once in the process.")
+    MAX_PARALLEL_TOOLS_PER_REQUEST: int = declaring.whole(5, 1, 50, "Tools running at once in one turn.")
+    TOOL_BATCH_CAP: int = declaring.whole(4, 1, 32, "Calls of one tool that run as one batch.")
+    TOOL_TIMEOUT_SECONDS: int = declaring.whole(60, 1, 600, "Seconds allowed for one tool call.")
+    TOOL_BATCH_TIMEOUT_SECONDS: int = declaring.whole(120, 1, None, "Seconds allowed for one batch of tool calls.")
+    TOOL_IDLE_TIMEOUT_SECONDS: int | None = declaring.whole_or_none(
         None, 1, None, "Longest time in seconds without progress of any tool; null = no limit."
     )
-    TOOL_SHUTDOWN_TIMEOUT_SECONDS: float = _float(
+    TOOL_SHUTDOWN_TIMEOUT_SECONDS: float = declaring.real(
         10.0, 0, None, "Seconds allowed for cleaning up tool workers; 0 = cancel at once."
     )
-    PERSIST_TOOL_RESULTS: bool = _bool(True, "Keep tool calls and their outputs for later turns.", per_user=True)
-    TOOL_OUTPUT_RETENTION_TURNS: int = _int(10, 0, None, "Turns before large outputs are pruned on replay; 0 = never.")
-    WEB_SEARCH_MAX_RESULTS: int | None = _int_or_none(3, 1, 10, "Results asked of web search.")
-    AUTO_ATTACH_ORS_FILTER: bool = _bool(True, "Attach the search filter to models that can search.")
-    AUTO_INSTALL_ORS_FILTER: bool = _bool(True, "Install and update the search filter.")
-    AUTO_DEFAULT_OPENROUTER_SEARCH_FILTER: bool = _bool(True, "Switch the search filter on by default, once.")
+    PERSIST_TOOL_RESULTS: bool = declaring.boolean(
+        True, "Keep tool calls and their outputs for later turns.", per_user=True
+    )
+    TOOL_OUTPUT_RETENTION_TURNS: int = declaring.whole(
+        10, 0, None, "Turns before large outputs are pruned on replay; 0 = never."
+    )
+    WEB_SEARCH_MAX_RESULTS: int | None = declaring.whole_or_none(3, 1, 10, "Results asked of web search.")
+    AUTO_ATTACH_ORS_FILTER: bool = declaring.boolean(True, "Attach the search filter to models that can search.")
+    AUTO_INSTALL_ORS_FILTER: bool = declaring.boolean(True, "Install and update the search filter.")
+    AUTO_DEFAULT_OPENROUTER_SEARCH_FILTER: bool = declaring.boolean(
+        True, "Switch the search filter on by default, once."
+    )
 
     # Breakers and admission
-    MAX_CONCURRENT_REQUESTS: int = _int(200, 1, 2000, "Turns running at once in the process; up to 1000 more wait.")
-    BREAKER_MAX_FAILURES: int = _int(5, 1, 50, "Failures within the window that open a breaker.")
-    BREAKER_WINDOW_SECONDS: int = _int(60, 5, 900, "Seconds over which failures are counted.")
-    BREAKER_HISTORY_SIZE: int = _int(5, 1, 200, "Failures remembered per breaker.")
+    MAX_CONCURRENT_REQUESTS: int = declaring.whole(
+        200, 1, 2000, "Turns running at once in the process; up to 1000 more wait."
+    )
+    BREAKER_MAX_FAILURES: int = declaring.whole(5, 1, 50, "Failures within the window that open a breaker.")
+    BREAKER_WINDOW_SECONDS: int = declaring.whole(60, 5, 900, "Seconds over which failures are counted.")
+    BREAKER_HISTORY_SIZE: int = declaring.whole(5, 1, 200, "Failures remembered per breaker.")
 
     # Streaming
-    SSE_WORKERS_PER_REQUEST: int = _int(
+    SSE_WORKERS_PER_REQUEST: int = declaring.whole(
         4, 1, 8, "Kept for compatibility; without effect, since events are decoded where they are read."
     )
-    STREAMING_CHUNK_QUEUE_MAXSIZE: int = _int(
+    STREAMING_CHUNK_QUEUE_MAXSIZE: int = declaring.whole(
         0, 0, None, "Kept for compatibility; without effect, since there is no such queue."
     )
-    STREAMING_EVENT_QUEUE_MAXSIZE: int = _int(
+    STREAMING_EVENT_QUEUE_MAXSIZE: int = declaring.whole(
         0, 0, None, "Kept for compatibility; without effect, since there is no such queue."
     )
-    STREAMING_EVENT_QUEUE_WARN_SIZE: int = _int(1000, 100, None, "Backlog of events that logs a warning.")
-    STREAMING_DELTA_CHAR_LIMIT: int = _int(256, 0, None, "Characters merged into one update under load; 0 = off.")
-    STREAMING_IDLE_FLUSH_MS: int = _int(30, 0, None, "Longest time in milliseconds that text is held back.")
-    MIDDLEWARE_STREAM_QUEUE_MAXSIZE: int = _int(
+    STREAMING_EVENT_QUEUE_WARN_SIZE: int = declaring.whole(1000, 100, None, "Backlog of events that logs a warning.")
+    STREAMING_DELTA_CHAR_LIMIT: int = declaring.whole(
+        256, 0, None, "Characters merged into one update under load; 0 = off."
+    )
+    STREAMING_IDLE_FLUSH_MS: int = declaring.whole(30, 0, None, "Longest time in milliseconds that text is held back.")
+    MIDDLEWARE_STREAM_QUEUE_MAXSIZE: int = declaring.whole(
         0, 0, None, "Kept for compatibility; without effect, since nothing is queued on the way to the host."
     )
-    MIDDLEWARE_STREAM_QUEUE_PUT_TIMEOUT_SECONDS: float = _float(
+    MIDDLEWARE_STREAM_QUEUE_PUT_TIMEOUT_SECONDS: float = declaring.real(
         1.0, 0, None, "Seconds of patience with a host that does not read; 0 = no limit."
     )
 
     # Persistence
-    ARTIFACT_ENCRYPTION_KEY: Secret = _secret(
+    ARTIFACT_ENCRYPTION_KEY: Secret = declaring.secret(
         "Encrypts stored reasoning and tool results when set; part of the table's name."
     )
-    ARTIFACT_ENCRYPTION_PREVIOUS_KEYS: Secret = _secret("Comma-separated older keys, for reading only.")
-    ENCRYPT_ALL: bool = _bool(True, "Encrypt all stored artifacts, or reasoning only.")
-    ENABLE_LZ4_COMPRESSION: bool = _bool(True, "Compress artifacts before encryption when that makes them smaller.")
-    MIN_COMPRESS_BYTES: int = _int(0, 0, None, "Smallest artifact in bytes worth compressing.")
-    ARTIFACT_CLEANUP_DAYS: int = _int(90, 1, 365, "Days that an artifact is kept after it was last read.")
-    ARTIFACT_CLEANUP_INTERVAL_HOURS: float = _float(1.0, 0.5, 24, "Hours between clean-ups.")
-    DB_BATCH_SIZE: int = _int(10, 5, 20, "Rows written in one transaction.")
-    ENABLE_REDIS_CACHE: bool = _bool(True, "Allow Redis where the deployment qualifies.")
-    REDIS_CACHE_TTL_SECONDS: int = _int(600, 60, 3600, "Seconds that artifacts stay in the Redis cache.")
-    REDIS_PENDING_WARN_THRESHOLD: int = _int(100, 1, 10000, "Write-behind backlog that logs a warning.")
-    REDIS_FLUSH_FAILURE_LIMIT: int = _int(5, 1, 50, "Failed flushes before artifacts are written directly.")
+    ARTIFACT_ENCRYPTION_PREVIOUS_KEYS: Secret = declaring.secret("Comma-separated older keys, for reading only.")
+    ENCRYPT_ALL: bool = declaring.boolean(True, "Encrypt all stored artifacts, or reasoning only.")
+    ENABLE_LZ4_COMPRESSION: bool = declaring.boolean(
+        True, "Compress artifacts before encryption when that makes them smaller."
+    )
+    MIN_COMPRESS_BYTES: int = declaring.whole(0, 0, None, "Smallest artifact in bytes worth compressing.")
+    ARTIFACT_CLEANUP_DAYS: int = declaring.whole(90, 1, 365, "Days that an artifact is kept after it was last read.")
+    ARTIFACT_CLEANUP_INTERVAL_HOURS: float = declaring.real(1.0, 0.5, 24, "Hours between clean-ups.")
+    DB_BATCH_SIZE: int = declaring.whole(10, 5, 20, "Rows written in one transaction.")
+    ENABLE_REDIS_CACHE: bool = declaring.boolean(True, "Allow Redis where the deployment qualifies.")
+    REDIS_CACHE_TTL_SECONDS: int = declaring.whole(600, 60, 3600, "Seconds that artifacts stay in the Redis cache.")
+    REDIS_PENDING_WARN_THRESHOLD: int = declaring.whole(100, 1, 10000, "Write-behind backlog that logs a warning.")
+    REDIS_FLUSH_FAILURE_LIMIT: int = declaring.whole(5, 1, 50, "Failed flushes before artifacts are written directly.")
 
     # Telemetry and identifiers
-    COSTS_REDIS_DUMP: bool = _bool(False, "Export a cost snapshot of every provider round to Redis.")
-    COSTS_REDIS_TTL_SECONDS: int = _int(900, 60, 3600, "Seconds that cost snapshots stay in Redis.")
-    SEND_END_USER_ID: bool = _bool(False, "Tell OpenRouter the user's id (user, metadata.user_id).")
-    SEND_SESSION_ID: bool = _bool(False, "Tell OpenRouter the session's id (session_id, metadata.session_id).")
-    SEND_CHAT_ID: bool = _bool(False, "Tell OpenRouter the chat's id (metadata.chat_id).")
-    SEND_MESSAGE_ID: bool = _bool(False, "Tell OpenRouter the message's id (metadata.message_id).")
-    SHOW_FINAL_USAGE_STATUS: bool = _bool(
+    COSTS_REDIS_DUMP: bool = declaring.boolean(False, "Export a cost snapshot of every provider round to Redis.")
+    COSTS_REDIS_TTL_SECONDS: int = declaring.whole(900, 60, 3600, "Seconds that cost snapshots stay in Redis.")
+    SEND_END_USER_ID: bool = declaring.boolean(False, "Tell OpenRouter the user's id (user, metadata.user_id).")
+    SEND_SESSION_ID: bool = declaring.boolean(
+        False, "Tell OpenRouter the session's id (session_id, metadata.session_id)."
+    )
+    SEND_CHAT_ID: bool = declaring.boolean(False, "Tell OpenRouter the chat's id (metadata.chat_id).")
+    SEND_MESSAGE_ID: bool = declaring.boolean(False, "Tell OpenRouter the message's id (metadata.message_id).")
+    SHOW_FINAL_USAGE_STATUS: bool = declaring.boolean(
         True, "Show time, speed, cost and tokens in the last status line.", per_user=True
     )
-    ENABLE_STATUS_CSS_PATCH: bool = _bool(
+    ENABLE_STATUS_CSS_PATCH: bool = declaring.boolean(
         False, "Kept for compatibility; without effect, since the host renders multi-line statuses today."
     )
-    LOG_LEVEL: str = _choice(
+    LOG_LEVEL: str = declaring.choice(
         "DEBUG/INFO/WARNING/ERROR/CRITICAL",
         "INFO",
         "Level of this pipe's lines in the log of the host.",
@@ -498,40 +270,50 @@ class Settings:
     )
 
     # Session logs
-    SESSION_LOG_STORE_ENABLED: bool = _bool(False, "Write one encrypted archive of log records per turn.")
-    SESSION_LOG_DIR: str = _text("session_logs", "Directory of the archives.")
-    SESSION_LOG_ZIP_PASSWORD: Secret = _secret("Password of the archives (AES); without it none are written.")
-    SESSION_LOG_RETENTION_DAYS: int = _int(90, 1, None, "Days that archives are kept, by modification time.")
-    SESSION_LOG_CLEANUP_INTERVAL_SECONDS: int = _int(3600, 60, None, "Seconds between clean-ups of archives.")
-    SESSION_LOG_ZIP_COMPRESSION: str = _choice("stored/deflated/bzip2/lzma", "lzma", "Compression of the archives.")
-    SESSION_LOG_ZIP_COMPRESSLEVEL: int | None = _int_or_none(
+    SESSION_LOG_STORE_ENABLED: bool = declaring.boolean(False, "Write one encrypted archive of log records per turn.")
+    SESSION_LOG_DIR: str = declaring.text("session_logs", "Directory of the archives.")
+    SESSION_LOG_ZIP_PASSWORD: Secret = declaring.secret("Password of the archives (AES); without it none are written.")
+    SESSION_LOG_RETENTION_DAYS: int = declaring.whole(90, 1, None, "Days that archives are kept, by modification time.")
+    SESSION_LOG_CLEANUP_INTERVAL_SECONDS: int = declaring.whole(
+        3600, 60, None, "Seconds between clean-ups of archives."
+    )
+    SESSION_LOG_ZIP_COMPRESSION: str = declaring.choice(
+        "stored/deflated/bzip2/lzma", "lzma", "Compression of the archives."
+    )
+    SESSION_LOG_ZIP_COMPRESSLEVEL: int | None = declaring.whole_or_none(
         None, 0, 9, "Compression level for deflated and bzip2; null = default."
     )
-    SESSION_LOG_MAX_LINES: int = _int(20000, 100, 200000, "Newest log records kept per turn.")
-    SESSION_LOG_FORMAT: str = _choice("jsonl/text/both", "jsonl", "Files in the archive.")
+    SESSION_LOG_MAX_LINES: int = declaring.whole(20000, 100, 200000, "Newest log records kept per turn.")
+    SESSION_LOG_FORMAT: str = declaring.choice("jsonl/text/both", "jsonl", "Files in the archive.")
 
     # Support and templates
-    SUPPORT_EMAIL: str = _text("", "Support address shown in error messages.")
-    SUPPORT_URL: str = _text("", "Support page shown in error messages.")
-    OPENROUTER_ERROR_TEMPLATE: str = _template(templates.OPENROUTER_ERROR, "Shown when OpenRouter rejects a request.")
-    AUTHENTICATION_ERROR_TEMPLATE: str = _template(templates.AUTHENTICATION_ERROR, "Shown for 401 and 403.")
-    INSUFFICIENT_CREDITS_TEMPLATE: str = _template(templates.INSUFFICIENT_CREDITS, "Shown for 402.")
-    RATE_LIMIT_TEMPLATE: str = _template(templates.RATE_LIMIT, "Shown for 429.")
-    SERVER_TIMEOUT_TEMPLATE: str = _template(templates.SERVER_TIMEOUT, "Shown for 408.")
-    PAYLOAD_TOO_LARGE_TEMPLATE: str = _template(templates.PAYLOAD_TOO_LARGE, "Shown for 413.")
-    NETWORK_TIMEOUT_TEMPLATE: str = _template(
+    SUPPORT_EMAIL: str = declaring.text("", "Support address shown in error messages.")
+    SUPPORT_URL: str = declaring.text("", "Support page shown in error messages.")
+    OPENROUTER_ERROR_TEMPLATE: str = declaring.template(
+        templates.OPENROUTER_ERROR, "Shown when OpenRouter rejects a request."
+    )
+    AUTHENTICATION_ERROR_TEMPLATE: str = declaring.template(templates.AUTHENTICATION_ERROR, "Shown for 401 and 403.")
+    INSUFFICIENT_CREDITS_TEMPLATE: str = declaring.template(templates.INSUFFICIENT_CREDITS, "Shown for 402.")
+    RATE_LIMIT_TEMPLATE: str = declaring.template(templates.RATE_LIMIT, "Shown for 429.")
+    SERVER_TIMEOUT_TEMPLATE: str = declaring.template(templates.SERVER_TIMEOUT, "Shown for 408.")
+    PAYLOAD_TOO_LARGE_TEMPLATE: str = declaring.template(templates.PAYLOAD_TOO_LARGE, "Shown for 413.")
+    NETWORK_TIMEOUT_TEMPLATE: str = declaring.template(
         templates.NETWORK_TIMEOUT, "Shown when one of our own time limits was hit."
     )
-    CONNECTION_ERROR_TEMPLATE: str = _template(templates.CONNECTION_ERROR, "Shown when there is no connection.")
-    SERVICE_ERROR_TEMPLATE: str = _template(templates.SERVICE_ERROR, "Shown for 5xx.")
-    INTERNAL_ERROR_TEMPLATE: str = _template(templates.INTERNAL_ERROR, "Shown for anything unexpected.")
-    STREAM_INTERRUPTED_TEMPLATE: str = _template(
+    CONNECTION_ERROR_TEMPLATE: str = declaring.template(
+        templates.CONNECTION_ERROR, "Shown when there is no connection."
+    )
+    SERVICE_ERROR_TEMPLATE: str = declaring.template(templates.SERVICE_ERROR, "Shown for 5xx.")
+    INTERNAL_ERROR_TEMPLATE: str = declaring.template(templates.INTERNAL_ERROR, "Shown for anything unexpected.")
+    STREAM_INTERRUPTED_TEMPLATE: str = declaring.template(
         templates.STREAM_INTERRUPTED, "Appended when a stream ended early; the text is kept."
     )
-    MAX_FUNCTION_CALL_LOOPS_REACHED_TEMPLATE: str = _template(
+    MAX_FUNCTION_CALL_LOOPS_REACHED_TEMPLATE: str = declaring.template(
         templates.MAX_FUNCTION_CALL_LOOPS_REACHED, "Appended when the limit on tool rounds was reached."
     )
-    MODEL_RESTRICTED_TEMPLATE: str = _template(templates.MODEL_RESTRICTED, "Shown when a model is not allowed here.")
+    MODEL_RESTRICTED_TEMPLATE: str = declaring.template(
+        templates.MODEL_RESTRICTED, "Shown when a model is not allowed here."
+    )
 
     set_by_user: frozenset[str] = frozenset()
 
@@ -554,10 +336,10 @@ def _collect() -> tuple[Setting, ...]:
     settings: list[Setting] = []
     group = ""
     for attribute in attrs.fields(Settings):
-        if _META not in attribute.metadata:
+        if META not in attribute.metadata:
             continue
         group = _GROUP_STARTS.get(attribute.name, group)
-        settings.append(attrs.evolve(attribute.metadata[_META], group=group, name=attribute.name))
+        settings.append(attrs.evolve(attribute.metadata[META], group=group, name=attribute.name))
     return tuple(settings)
 
 
