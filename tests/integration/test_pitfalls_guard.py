@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
+from typing import NoReturn
+
 import pytest
 
 from openrouter_pipe.adapters.memory.runtime import ManualClock
@@ -19,10 +22,14 @@ class Nobody:
         raise AssertionError(f"{host} was looked up")
 
 
+def nowhere(_: ssl.SSLContext) -> NoReturn:
+    raise AssertionError("connected")
+
+
 @pytest.mark.parametrize(
     "place", ["https://127.0.0.1/list", "http://icons.example/list", "https://[::1]/list", "https://10.0.0.7:8443/list"]
 )
 async def test_the_list_of_icons_is_fetched_under_the_guard_as_well(place: str) -> None:
-    fetcher = GuardedFetcher(OutboundGuard(), ManualClock(), Nobody(), trust=lambda: None)
+    fetcher = GuardedFetcher(OutboundGuard(), ManualClock(), Nobody(), nowhere, lambda: None)
     icons = WebIcons(fetcher, lambda: IconPlace(place, fetch_policy(read_settings({}))), ManualClock())
     assert await icons.icons(["a/b"]) == {}
