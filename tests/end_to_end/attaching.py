@@ -6,6 +6,8 @@ Here: helpers of all tests of attachments. Not here: assertions about a scenario
 import base64
 import contextlib
 import hashlib
+import json
+import re
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -42,6 +44,10 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+_TASK = re.compile(r"### Task:\\n(Generate|Suggest|Predict|Analyze)")
+"""How the host's own questions begin, in a request's JSON; its frame around documents begins alike and goes on otherwise."""
+
+
 class Seen:
     """What the provider was sent since the start of a test."""
 
@@ -51,8 +57,10 @@ class Seen:
 
     @property
     def request(self) -> JsonDict:
-        """The latest request; a host that looks through documents has asked for queries before it."""
-        found = self._provider.turns()[self._before :][-1]
+        """The latest request that is no task of the host's (titles, tags, queries for what documents hold)."""
+        found = [seen for seen in self._provider.turns()[self._before :] if not _TASK.search(json.dumps(seen["body"]))][
+            -1
+        ]
         assert found["status"] == 200, found
         return found
 

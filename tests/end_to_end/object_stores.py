@@ -10,12 +10,13 @@ import email.policy
 import http.server
 import json
 import re
-import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from loopback import body_of, running
 
 _DATE = "Sun, 06 Nov 2022 08:49:37 GMT"
 
@@ -44,14 +45,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         return unquote(urlsplit(self.path).path).split("/", 2)[-1]
 
     def body(self) -> bytes:
-        if "chunked" in self.headers.get("Transfer-Encoding", ""):
-            found = b""
-            while size := int(self.rfile.readline().split(b";")[0], 16):
-                found += self.rfile.read(size)
-                self.rfile.readline()
-            self.rfile.readline()
-            return found
-        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        return body_of(self)
 
     def answer(self, status: int, content: bytes = b"", **headers: str) -> None:
         self.send_response(status)
@@ -216,15 +210,7 @@ def _settings(kind: str, url: str) -> dict[str, str]:
 def object_store(kind: str) -> Iterator[ObjectStore]:
     """A running store of one of ``KINDS``."""
     store = ObjectStore(kind)
-    handler = type("Handler", (KINDS[kind],), {"store": store})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, name=f"{kind} store", daemon=True)
-    thread.start()
-    store.settings = _settings(kind, f"http://127.0.0.1:{server.server_port}")
-    try:
+    handler = type(f"{kind} store", (KINDS[kind],), {"store": store})
+    with running(handler) as url:
+        store.settings = _settings(kind, url)
         yield store
-    finally:
-        server.shutdown()
-        thread.join(5)
-        server.server_close()

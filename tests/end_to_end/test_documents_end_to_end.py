@@ -1,10 +1,7 @@
 """Documents that the host has read itself: the model gets their text from the host or the file from us, never both."""
 
-import contextlib
 import hashlib
-import http.server
 import json
-import threading
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +10,7 @@ import pytest
 import venvs
 import webui_setup
 from attaching import AttachingTab, Seen, content_of, digest, model_record, notices
+from loopback import answering
 from webui_host import WebUIHost
 from webui_setup import Provider, model_id
 from webui_tab import JsonDict
@@ -20,35 +18,12 @@ from webui_tab import JsonDict
 EVERYTHING = model_id("google/gemini-2.5-flash")
 
 
-@contextlib.contextmanager
-def embeddings() -> Iterator[str]:
-    """A server of embeddings as OpenAI has it, on loopback."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            words = asked["input"] if isinstance(asked["input"], list) else [asked["input"]]
-            rows = [{"object": "embedding", "index": at, "embedding": _vector(text)} for at, text in enumerate(words)]
-            body = json.dumps({"object": "list", "data": rows, "model": "x"}).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, name="embeddings", daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1"
-    finally:
-        server.shutdown()
-        thread.join(5)
-        server.server_close()
+def embeddings(sent: bytes) -> JsonDict:
+    """Vectors as OpenAI's interface has them."""
+    asked = json.loads(sent)["input"]
+    words = asked if isinstance(asked, list) else [asked]
+    rows = [{"object": "embedding", "index": at, "embedding": _vector(text)} for at, text in enumerate(words)]
+    return {"object": "list", "data": rows, "model": "x"}
 
 
 def _vector(text: str) -> list[float]:
@@ -61,8 +36,8 @@ def retrieving(
 ) -> Iterator[WebUIHost]:
     """A host that looks documents through for what fits the question, as hosts do by default."""
     venvs.ensure(request.param)
-    with embeddings() as url:
-        settings = {"BYPASS_EMBEDDING_AND_RETRIEVAL": "false", "RAG_OPENAI_API_BASE_URL": url}
+    with answering(embeddings) as url:
+        settings = {"BYPASS_EMBEDDING_AND_RETRIEVAL": "false", "RAG_OPENAI_API_BASE_URL": f"{url}/v1"}
         settings |= {"RAG_OPENAI_API_KEY": "x", "RAG_EMBEDDING_MODEL": "x", "NO_PROXY": "127.0.0.1"}
         place = tmp_path_factory.mktemp(f"retrieving-{request.param}")
         with WebUIHost(request.param, place, environment=settings) as running:
