@@ -469,3 +469,43 @@ async def test_calls_side_by_side_under_one_id_run_once_each_and_are_answered_on
         shown = json.dumps(stored.output) if recent else stored.content
         assert shown.count("did one") == shown.count("did two") == 1
         assert stored.opened_calls == []
+
+
+@pytest.mark.parametrize(
+    ("marker", "in_order"),
+    [
+        ({}, False),
+        ({"no_batch": True}, False),
+        ({"sequential": False}, False),
+        ({"depends_on": "first"}, True),
+        ({"_depends_on": ["call_1"]}, True),
+        ({"sequential": True}, True),
+    ],
+)
+async def test_a_call_that_asks_for_it_begins_when_the_calls_before_it_have_ended(
+    marker: dict[str, Any], in_order: bool, recent: bool
+) -> None:
+    happened: list[str] = []
+    began = asyncio.Event()
+    house = House(call(name="first"), call(json.dumps({"a": "x", **marker}), "second", "call_2"), recent=recent)
+
+    async def first(**_: Any) -> str:
+        happened.append("first begins")
+        if not in_order:
+            await began.wait()  # the other one is not kept waiting
+        await asyncio.sleep(0)
+        happened.append("first ends")
+        return "one"
+
+    async def second(**_: Any) -> str:
+        happened.append("second begins")
+        began.set()
+        return "two"
+
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": True}
+    house.tool("first", first, schema).tool("second", second, schema)
+    async with house.answering() as stored:
+        assert "All done." in stored.text
+        assert house.outputs == {"call_1": "one", "call_2": "two"}
+    wanted = ["first begins", "first ends", "second begins"]
+    assert happened == (wanted if in_order else ["first begins", "second begins", "first ends"])
