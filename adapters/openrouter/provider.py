@@ -47,6 +47,8 @@ _ERROR_BODY_BYTES: Final = 64 * 1024
 _WHOLE_BODY_BYTES: Final = 256 * 1024 * 1024
 _BLANK_BYTES: Final = 1024 * 1024
 _WARN_SECONDS: Final = 30.0
+_KEEPS_UP: Final = 10.0  # a reader that waits for more than a tenth of the time it holds events is not behind
+_HELD_SECONDS: Final = 0.1  # a burst that is read within it bothers nobody
 _TOLD_SKIPS: Final = 10
 _SSE_STARTS: Final = (b"d", b":", b"e", b"i", b"r")
 
@@ -64,11 +66,20 @@ class _Reader(Protocol):
 
 
 class OpenRouterProvider:
-    """OpenRouter's two endpoints behind one port. ``now`` is the wall clock in epoch seconds (for Retry-After dates)."""
+    """OpenRouter's two endpoints behind one port.
 
-    def __init__(self, clients: HttpClients, now: Callable[[], float] = time.time) -> None:
+    ``now`` is the wall clock in epoch seconds (for Retry-After dates), ``monotonic`` tells readers that fall behind.
+    """
+
+    def __init__(
+        self,
+        clients: HttpClients,
+        now: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._clients = clients
         self._now = now
+        self._monotonic = monotonic
         self._warned_at = float("-inf")
 
     def stream(self, request: ProviderRequest, connection: Connection) -> EventStream:
@@ -89,11 +100,19 @@ class OpenRouterProvider:
             first, shape = await _peek(answer, context)
             if shape == "sse":
                 reads = _Reads(first, answer, reader, context)
+                backlog = _Backlog(connection.event_queue_warn_size)
+                clock = self._monotonic
+                back = clock()
                 while not reads.over:
-                    if batch := await reads.next():
+                    batch = await reads.next()
+                    read = clock()
+                    waited = read - back
+                    back = read
+                    if batch:
                         yield batch
-                    if reads.waiting > connection.event_queue_warn_size:
-                        self._warn(reads.waiting)
+                        back = clock()
+                    if backlog.grows_too_long(reads.waiting, waited, back - read):
+                        self._warn(backlog.waiting)
             elif shape == "json":
                 yield await _whole(first, answer, reader, context)
             else:
@@ -107,7 +126,7 @@ class OpenRouterProvider:
                 await answer.aclose()
 
     def _warn(self, waiting: int) -> None:
-        now = asyncio.get_running_loop().time()
+        now = self._monotonic()
         if now - self._warned_at >= _WARN_SECONDS:
             self._warned_at = now
             _log.warning(
@@ -148,6 +167,32 @@ class EventStream:
         """Close the connection at once; events not yet taken are dropped."""
         self._waiting.clear()
         await self._batches.aclose()
+
+
+class _Backlog:
+    """How many events of one stream were there before their reader asked for them.
+
+    Nobody can count them: they wait in buffers of the system. But a reader that is hardly ever kept waiting, while it keeps
+    the stream waiting, finds at each read what has piled up, so that what it finds in a row was a backlog of that length.
+    """
+
+    __slots__ = ("_held", "_limit", "_waited", "waiting")
+
+    def __init__(self, limit: int) -> None:
+        self.waiting = 0
+        self._limit = limit
+        self._waited = 0.0
+        self._held = 0.0
+
+    def grows_too_long(self, events: int, waited: float, held: float) -> bool:
+        """Count a read of ``events``, for which the reader waited, and which it then held, so many seconds."""
+        self._waited += waited
+        self._held += held
+        if self._waited * _KEEPS_UP > self._held:
+            self.waiting, self._waited, self._held = 0, 0.0, 0.0
+            return False
+        self.waiting += events
+        return self.waiting > self._limit and self._held > _HELD_SECONDS
 
 
 class _Reads:
