@@ -18,9 +18,10 @@ from typing import Final
 from attrs import evolve, fields
 
 from openrouter_pipe.adapters.redis.connection import RedisAway, RedisLink
+from openrouter_pipe.adapters.redis.copies import Copies, size
 from openrouter_pipe.adapters.redis.keys import Keys
 from openrouter_pipe.adapters.redis.queue import CLAIM_AFTER, WriteBehind
-from openrouter_pipe.adapters.redis.rows import LARGEST, CachedRow, RowError, count, decode, encode, moment
+from openrouter_pipe.adapters.redis.rows import LARGEST, CachedRow
 from openrouter_pipe.ports.artifacts import Artifact, ArtifactStoreError, StorePolicy
 from openrouter_pipe.ports.clean_up import Preloading
 from openrouter_pipe.ports.sealing import SealedArtifact, SealingArtifactStore, SharedStorePolicy
@@ -43,10 +44,6 @@ _GRACE_SECONDS: Final = 1.0
 _LONGEST_QUEUE: Final = 100_000
 """Rows after which Redis is not filled further, however long the database is away."""
 
-_AT_ONCE: Final = 500
-_SWEPT_SECONDS: Final = 2 * 3600
-"""Longer than any copy lives (REDIS_CACHE_TTL_SECONDS is at most an hour)."""
-
 
 class CachedArtifactStore:
     """`ArtifactStore` over ``inner`` and Redis, for one pipe. Owns both: `aclose` closes them.
@@ -68,10 +65,10 @@ class CachedArtifactStore:
     ) -> None:
         self._inner = inner
         self._link = link
-        self._keys = keys
         self._metrics = metrics
         self._now = now
         self._flush_interval = flush_interval
+        self._copies = Copies(link, keys)
         self._queue = WriteBehind(link, keys, uuid.uuid4().hex, claim_after=claim_after)
         self._policy = SharedStorePolicy(keys.pipe_id, Secret(""))
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -81,7 +78,6 @@ class CachedArtifactStore:
         self._flushing = asyncio.Lock()
         self._failures = 0
         self._empty = False
-        self._swept = -1.0
         self._direct = False
         self._warned = False
         self._closed = False
@@ -131,7 +127,7 @@ class CachedArtifactStore:
         if not limits.shared or self._direct or not self._link.available:
             return await self._save_directly(artifacts, policy)
         rows = await self._inner.seal(artifacts, policy)
-        if any(_size(row) > LARGEST for row in rows):
+        if any(size(row) > LARGEST for row in rows):
             return await self._save_directly(artifacts, policy)
         try:
             return await self._enqueue(rows, limits)
@@ -177,7 +173,7 @@ class CachedArtifactStore:
         self._note(policy)
         wanted = list(dict.fromkeys(ids))
         with contextlib.suppress(RedisAway):
-            rows, _ = await self._look([chat_id], wanted)
+            rows, _ = await self._copies.look([chat_id], wanted)
             own = [one for one, row in rows.items() if row.sealed.chat_id == chat_id]
             with contextlib.suppress(ArtifactStoreError):
                 await self._settle(own)
@@ -246,15 +242,14 @@ class CachedArtifactStore:
         """Which rows went is not known here: every copy of before is to be read anew."""
         if gone:
             with contextlib.suppress(RedisAway):
-                async with self._link.use() as client:
-                    await client.set(self._keys.swept, repr(self._now().timestamp()), ex=_SWEPT_SECONDS)
+                await self._copies.outdate(self._now().timestamp())
 
     async def _save_directly(self, artifacts: Sequence[Artifact], policy: StorePolicy) -> frozenset[str]:
         self._metrics.count("artifact_direct_writes")
         return await self._inner.save(artifacts, policy)
 
     async def _enqueue(self, sealed: Sequence[SealedArtifact], limits: SharedStorePolicy) -> frozenset[str]:
-        earlier, generations = await self._look([row.chat_id for row in sealed], [row.id for row in sealed])
+        earlier, generations = await self._copies.look([row.chat_id for row in sealed], [row.id for row in sealed])
         own = [row for row in sealed if row.id not in earlier or earlier[row.id].sealed.chat_id == row.chat_id]
         if len(own) < len(sealed):
             _log.warning("%d artifacts were not stored: their ids belong to another chat", len(sealed) - len(own))
@@ -284,7 +279,7 @@ class CachedArtifactStore:
     ) -> tuple[dict[str, Artifact], int | None]:
         """What the cache holds for this chat, and the chat's generation (None: Redis is away)."""
         try:
-            rows, generations = await self._look([chat_id], wanted)
+            rows, generations = await self._copies.look([chat_id], wanted)
             generation = generations[chat_id]
             own = {
                 one: row
@@ -292,7 +287,8 @@ class CachedArtifactStore:
                 if row.sealed.chat_id == chat_id and row.sealed.id == one and row.generation == generation
             }
             now = self._now().timestamp()
-            stale = await self._drop_copies([one for one, row in own.items() if self._is_old(row, limits, now)])
+            outdated = [one for one, row in own.items() if self._copies.is_old(row, limits.cache_ttl_seconds, now)]
+            stale = await self._copies.drop(outdated)
         except RedisAway:
             return {}, None
         # An old copy goes back to the database, where reading makes it young; what waits in the queue is only here.
@@ -304,64 +300,16 @@ class CachedArtifactStore:
     ) -> None:
         if generation is None or not artifacts or not self._link.available:
             return
-        stamp, now = self._now().timestamp(), self._now()
+        now = self._now()
         rows = await self._inner.seal([evolve(one, created_at=now) for one in artifacts.values()], limits)
-        small = [row for row in rows if _size(row) <= LARGEST]
+        small = [CachedRow(row, generation, now.timestamp()) for row in rows if size(row) <= LARGEST]
         with contextlib.suppress(RedisAway):
-            async with self._link.use() as client:
-                buried = await client.mget([self._keys.gone(row.id) for row in small]) if small else []
-                async with client.pipeline(transaction=False) as pipeline:
-                    for row, tombstone in zip(small, buried, strict=True):
-                        if tombstone is None:
-                            text = encode(CachedRow(row, generation, stamp))
-                            pipeline.set(self._keys.row(row.id), text, ex=limits.cache_ttl_seconds, nx=True)
-                    await pipeline.execute()
-
-    def _is_old(self, row: CachedRow, limits: SharedStorePolicy, now: float) -> bool:
-        """Whether a copy has served its time by our clock too: workers' clocks may differ, and Redis may stand still."""
-        return abs(now - row.put_at) > limits.cache_ttl_seconds or row.put_at <= self._swept
-
-    async def _look(self, chat_ids: Sequence[str], ids: Sequence[str]) -> tuple[dict[str, CachedRow], dict[str, int]]:
-        """Rows in cache or queue, and the chats' generations; what is no row of ours is absent. Raises `RedisAway`."""
-        chats = list(dict.fromkeys(chat_ids))
-        keys = [self._keys.swept, *(self._keys.generation(chat) for chat in chats)]
-        first = len(keys)
-        keys += [self._keys.row(one) for one in ids]
-        answers: list[bytes | None] = []
-        for start in range(0, len(keys), _AT_ONCE):
-            async with self._link.use() as client:
-                answers += await client.mget(keys[start : start + _AT_ONCE])
-        self._swept = moment(answers[0])
-        generations = {chat: count(answer) for chat, answer in zip(chats, answers[1:first], strict=True)}
-        rows: dict[str, CachedRow] = {}
-        for one, answer in zip(ids, answers[first:], strict=True):
-            with contextlib.suppress(RowError):
-                if answer is not None:
-                    rows[one] = decode(answer)
-        return rows, generations
-
-    async def _drop_copies(self, ids: Sequence[str]) -> set[str]:
-        """Take copies out of the cache, but not rows that wait in the queue; returns those taken out."""
-        copies = await self._expiring(ids)
-        if copies:
-            async with self._link.use() as client:
-                await client.unlink(*(self._keys.row(one) for one in copies))
-        return copies
-
-    async def _expiring(self, ids: Sequence[str]) -> set[str]:
-        """Those of the rows that have an expiry, which is those that are in the database."""
-        if not ids:
-            return set()
-        async with self._link.use() as client, client.pipeline(transaction=False) as pipeline:
-            for one in ids:
-                pipeline.ttl(self._keys.row(one))
-            answers = await pipeline.execute()
-        return {one for one, ttl in zip(ids, answers, strict=True) if int(ttl) != -1}
+            await self._copies.put(small, limits.cache_ttl_seconds)
 
     async def _settle(self, ids: Sequence[str]) -> None:
         """Wait until these rows are in the database, for a few seconds at most."""
         deadline = time.monotonic() + _DRAIN_SECONDS
-        while len(await self._expiring(ids)) < len(ids) and time.monotonic() < deadline:
+        while len(await self._copies.of_stored(ids)) < len(ids) and time.monotonic() < deadline:
             if not await self.flush():
                 await asyncio.sleep(_PAUSE)
 
@@ -418,9 +366,3 @@ class CachedArtifactStore:
 def _shared(policy: StorePolicy, known: SharedStorePolicy) -> SharedStorePolicy:
     """A policy that says nothing about sharing, with what the latest one said."""
     return evolve(known, **{field.name: getattr(policy, field.name) for field in fields(StorePolicy)})
-
-
-def _size(row: SealedArtifact) -> int:
-    """Characters of the row's payload, roughly: its texts."""
-    ciphertext = row.payload.get("ciphertext")
-    return len(ciphertext) if isinstance(ciphertext, str) else len(str(row.payload))
