@@ -20,6 +20,9 @@ _ERROR_IDS: Final = {
 }
 """Where an error's id stands, by the kind of entry."""
 
+_TEXT_LINE: Final = re.compile(r"^\S+ [A-Z]+ +\S+ \[(\w+)\] (.*)$", re.MULTILINE)
+"""A line of a record that was kept as text: the kind of the entry, and its message."""
+
 
 @frozen
 class Wanted:
@@ -46,11 +49,15 @@ class Found:
 
 @frozen
 class Record:
-    """One answer's record: ``number`` None for the newest of its message, else as in the archive."""
+    """One answer's record: ``number`` None for the newest of its message, else as in the archive.
+
+    ``text`` is what a record has that was kept as text only.
+    """
 
     number: int | None
     meta: Mapping[str, Any]
     entries: tuple[Mapping[str, Any], ...] = field(repr=False)
+    text: str = field(default="", repr=False)
 
     @property
     def error_ids(self) -> frozenset[str]:
@@ -58,11 +65,13 @@ class Record:
 
         Every failure that is told is logged with its id as well, so that both kinds are found in one way.
         """
+        told = ((str(entry.get("event_type")), str(entry.get("message", ""))) for entry in self.entries)
+        written = ((match[1], match[2]) for match in _TEXT_LINE.finditer(self.text))
         return frozenset(
             one
-            for entry in self.entries
-            if (pattern := _ERROR_IDS.get(str(entry.get("event_type")))) is not None
-            for one in pattern.findall(str(entry.get("message", "")))
+            for kind, message in (*told, *written)
+            if (pattern := _ERROR_IDS.get(kind)) is not None
+            for one in pattern.findall(message)
         )
 
 
@@ -88,7 +97,8 @@ def _record(held: Mapping[str, bytes], number: int | None) -> Record:
     infix = "" if number is None else f".{number}"
     meta = archives.entries_of(held.get(f"meta{infix}.json", b"{}").replace(b"\n", b" "))
     lines = archives.entries_of(held.get(f"logs{infix}.jsonl", b""))
-    return Record(number, meta[0] if meta else {}, tuple(lines))
+    text = "" if lines else held.get(f"logs{infix}.txt", b"").decode("utf-8", "replace")
+    return Record(number, meta[0] if meta else {}, tuple(lines), text)
 
 
 def _all(root: Path) -> Iterator[Found]:

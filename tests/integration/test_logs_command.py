@@ -105,6 +105,18 @@ async def test_an_error_id_in_the_words_of_an_answer_is_found_too(tmp_path: Path
     assert "No session log" in run(Written(root, error_id), "find", error_id=error_id[:8])[1]
 
 
+@pytest.mark.parametrize("form", ["text", "jsonl", "both"])
+async def test_an_error_id_is_found_in_every_form_of_a_record(tmp_path: Path, form: str) -> None:
+    root = tmp_path / "logs"
+    chosen = {"SESSION_LOG_DIR": str(root), "SESSION_LOG_ZIP_PASSWORD": PASSWORD, "SESSION_LOG_FORMAT": form}
+    async with Remembering({"DATA_DIR": str(tmp_path)}) as pipe:
+        await pipe.ask("Hi", SESSION_LOG_STORE_ENABLED=True, **chosen)
+        last = (await pipe.ask("Hi", model="no/such-model", SESSION_LOG_STORE_ENABLED=True, **chosen))[-1]
+        await pipe.container.session_logs().aclose()
+    assert isinstance(last, Failed)
+    assert messages(run(Written(root, last.error_id), "find", error_id=last.error_id)[1]) == ["m3"]
+
+
 async def test_show_is_a_timeline_and_harmless_for_the_terminal(written: Written) -> None:
     status, shown = run(written, "show", target="m1")
     assert status == 0
