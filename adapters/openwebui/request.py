@@ -115,9 +115,9 @@ def requested_model(call: HostCall) -> str:
 
 
 def model_prefix(model: str, function: str) -> str:
-    """The part of a model id by which the host finds this function, without its dot; empty when it is not there."""
+    """The part of a model id by which the host finds this function, without its dot, in any case; empty without it."""
     head, dot, _ = model.partition(".")
-    return head if dot and function and head == function else ""
+    return head if dot and function and head.lower() == function.lower() else ""
 
 
 def read_request(

@@ -201,3 +201,11 @@ async def test_nothing_is_executed_in_the_browser_by_default(recent: bool) -> No
     assert len(host.provider.asked) == 2
     assert host.browser == []
     assert {event["type"] for event in host.events} <= {"status", "source", "files", "notification"}
+
+
+@pytest.mark.parametrize("name", ["router.vendor.model", "ROUTER.Vendor.Model", "Router.vendor/model", "vendor/model"])
+async def test_a_model_is_found_in_any_case_and_spelling(name: str) -> None:
+    async with raw_host(ended(message("Hello."))) as host:
+        stored = await host.chat(model=name)
+    assert stored.text == "Hello."
+    assert host.provider.asked[0]["model"] == "vendor/model"
