@@ -1,5 +1,7 @@
 """Transcripts through a real Open WebUI: the message that it stores, item by item, beside what the provider said."""
 
+import html
+import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -89,3 +91,22 @@ async def test_the_stored_message_is_the_transcript(tab: WebUITab, name: str) ->
 
 def _urls(source: dict[str, Any]) -> list[str]:
     return [entry["source"] for entry in source.get("metadata") or ()]
+
+
+QUOTED = {
+    "reasoning-raw": ["> User wants a greeting."],
+    "interleaved": ["> First thought.", "> Second ", "> thought."],  # text came in between
+    "think-say-think-say": ["> First.", "> Second."],
+    "two-summary-parts": ["> One\n> \n> Two"],
+}
+"""Each block of reasoning as the host that keeps text quotes it."""
+
+
+@pytest.mark.parametrize("name", QUOTED)
+async def test_the_older_host_quotes_no_blank_line_but_between_paragraphs(oldest_host: WebUIHost, name: str) -> None:
+    async with WebUITab(oldest_host) as tab:
+        message = (await tab.ask(MODEL, f"[[sim: scenario={name}]]\nGo.")).message
+    blocks = re.findall(
+        r'<details type="reasoning"[^>]*>\n<summary>[^\n]*</summary>\n(.*?)\n</details>', message["content"], re.DOTALL
+    )
+    assert [html.unescape(block) for block in blocks] == QUOTED[name]
