@@ -77,6 +77,7 @@ class Simulator:
             task.cancel()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, as ASGI has it; anything but HTTP is left alone."""
         if scope["type"] != "http":
             return
         exchange = Exchange(scope, receive, send)

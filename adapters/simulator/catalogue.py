@@ -42,11 +42,7 @@ class _Family:
 
 @frozen
 class Catalogue:
-    """The models on offer, by id.
-
-    ``resolve`` answers a requested id as the provider does: routing suffixes and presets are stripped, anything else
-    must be listed.
-    """
+    """The models on offer, by id."""
 
     models: tuple[Json, ...]
     _by_id: Mapping[str, Json] = field(init=False, repr=False, eq=False)
@@ -55,9 +51,11 @@ class Catalogue:
         object.__setattr__(self, "_by_id", {model["id"]: model for model in self.models})
 
     def get(self, model_id: str) -> Json | None:
+        """The model of exactly this id."""
         return self._by_id.get(model_id)
 
     def resolve(self, requested: str) -> Json | None:
+        """The model that answers a requested id, as the provider does: routing suffixes and presets are stripped, else it is listed."""
         base, _, _preset = requested.partition("@preset/")
         if not base:
             return self._by_id.get("openrouter/auto")

@@ -181,6 +181,7 @@ def _annotations(output: list[Json]) -> list[Json]:
 
 
 def chat_usage(usage: Json) -> Json:
+    """Usage of the responses endpoint under the chat endpoint's names."""
     details = usage["cost_details"]
     renamed = {
         "prompt_tokens": usage["input_tokens"],

@@ -59,10 +59,12 @@ class Knobs:
         return evolve(base, **{name: value for name, value in asdict(self).items() if value is not None})
 
     def without_fault(self) -> "Knobs":
+        """The same answer, without anything going wrong."""
         return evolve(self, fault=None, status=None, after=None, kind=None, retry_after=None)
 
     @property
     def faulty(self) -> bool:
+        """Whether something is to go wrong."""
         return self.fault is not None or self.status is not None
 
 

@@ -43,6 +43,7 @@ class ErrorReply:
 
 
 def json_error(status: int, body: object, retry_after: float | None = None, **headers: str) -> ErrorReply:
+    """An error with this body, as JSON."""
     extra = {"retry-after": f"{retry_after:g}"} if retry_after is not None else {}
     return ErrorReply(status, orjson.dumps(body), {"content-type": "application/json"} | extra | headers)
 
@@ -84,6 +85,7 @@ def ordered_error(status: int, kind: str | None, model: str, retry_after: float 
 
 
 def known_kinds() -> tuple[str, ...]:
+    """Every kind that an error may be ordered by."""
     return tuple(sorted({kind for _, kind in _KINDS if kind}))
 
 

@@ -40,6 +40,7 @@ class Exchange:
         self._send = send
 
     async def read_body(self) -> bytes:
+        """The whole body of the request."""
         parts: list[bytes] = []
         while True:
             message = await self._receive()
@@ -50,31 +51,38 @@ class Exchange:
                 return b"".join(parts)
 
     async def disconnected(self) -> None:
+        """Return when the client is gone."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
+        """Send status and headers."""
         self.on_start(status)
         rows = [(key.encode("latin-1"), value.encode("latin-1")) for key, value in {**_CORS, **headers}.items()]
         await self._send({"type": "http.response.start", "status": status, "headers": rows})
 
     async def write(self, piece: bytes) -> None:
+        """Send a piece of the body."""
         await self._send({"type": "http.response.body", "body": piece, "more_body": True})
 
     async def end(self) -> None:
+        """Send the end of the body."""
         self.complete = True
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def reply(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+        """Send a whole reply."""
         await self.start(status, {**headers, "content-length": str(len(body))} if status != 204 else headers)
         if body:
             await self.write(body)
         await self.end()
 
     async def reply_json(self, status: int, value: object, headers: Mapping[str, str] | None = None) -> None:
+        """Send a whole reply of JSON."""
         await self.reply(status, orjson.dumps(value), {"content-type": "application/json", **(headers or {})})
 
     async def reply_error(self, error: ErrorReply, headers: Mapping[str, str] | None = None) -> None:
+        """Send an error."""
         await self.reply(error.status, error.body, {**error.headers, **(headers or {})})
 
     async def abort(self) -> None:

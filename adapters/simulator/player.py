@@ -85,6 +85,7 @@ async def _strike(knobs: Knobs) -> AsyncIterator[bytes]:
 
 
 def as_bytes(frame: Frame) -> bytes:
+    """A frame as server-sent events write it."""
     match frame:
         case Data(value=value):
             return b"data: " + encode(value) + b"\n\n"

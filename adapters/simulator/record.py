@@ -47,6 +47,7 @@ class RequestLog:
 
     @property
     def requests(self) -> list[RecordedRequest]:
+        """What was asked for, oldest first."""
         return list(self._rows.values())
 
     @property
@@ -55,6 +56,7 @@ class RequestLog:
         return sum(not row.finished for row in self._rows.values())
 
     def add(self, request: RecordedRequest) -> int:
+        """Note a request; returns its number."""
         self._next += 1
         self.total += 1
         self._rows[self._next] = request
@@ -63,6 +65,7 @@ class RequestLog:
         return self._next
 
     def update(self, number: int, **changes: object) -> None:
+        """Say more about the request of this number; nothing if it is forgotten."""
         if number in self._rows:
             self._rows[number] = evolve(self._rows[number], **changes)  # type: ignore[arg-type]
 
@@ -95,6 +98,7 @@ class RequestLog:
         return self._strikes[key] <= times
 
     def tell_generation(self, generation_id: str, row: Json) -> None:
+        """Note what a generation cost, for who asks for it by its id."""
         self._generations[generation_id] = row
         while len(self._generations) > self._limit:
             self._generations.popitem(last=False)

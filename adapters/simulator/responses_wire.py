@@ -93,6 +93,7 @@ class Said:
         self.reasoning_characters = 0
 
     def note(self, event: Json) -> None:
+        """Take in one event."""
         kind = event.get("type")
         if kind == "response.output_item.done":
             self.items[event["output_index"]] = event["item"]
@@ -104,10 +105,12 @@ class Said:
 
     @property
     def output(self) -> list[Json]:
+        """The items that are finished, in their order."""
         return [self.items[index] for index in sorted(self.items)]
 
 
 def final_response(header: Header, terminal: Terminal, said: Said) -> Json:
+    """The response object of the last event."""
     finished = header.created + 1 if terminal.status == "completed" else None
     response = response_object(header, terminal.status, completed_at=finished)
     response["output"] = said.output

@@ -24,6 +24,7 @@ class SchemaJudge:
     validators: Any
 
     def issues(self, wire: str, body: Json) -> list[Json]:
+        """What the published schema has against a body, as the provider words it; empty if nothing."""
         from jsonschema.exceptions import best_match
 
         error = best_match(self.validators[wire].iter_errors(_relaxed(wire, body)))

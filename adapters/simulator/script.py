@@ -46,10 +46,12 @@ Step = Comment | Prelude | Event | Terminal
 
 
 def events(rows: Iterable[Json]) -> list[Step]:
+    """Steps that send these events."""
     return [Event(row) for row in rows]
 
 
 def message_open(index: int, item_id: str, part: str = "output_text") -> list[Json]:
+    """A message begins, with its first part."""
     first: Json = {"type": part, "refusal": ""} if part == "refusal" else {"type": part, "text": "", "annotations": []}
     item = {"type": "message", "id": item_id, "role": "assistant", "status": "in_progress", "content": []}
     return [
@@ -59,6 +61,7 @@ def message_open(index: int, item_id: str, part: str = "output_text") -> list[Js
 
 
 def text_delta(index: int, item_id: str, delta: str) -> Json:
+    """More of its text."""
     place = {"item_id": item_id, "output_index": index, "content_index": 0}
     return {"type": "response.output_text.delta", **place, "delta": delta, "logprobs": []}
 
@@ -72,6 +75,7 @@ def message_close(
     status: str = "completed",
     phase: str | None = None,
 ) -> list[Json]:
+    """A message ends."""
     place = _place(index, item_id) | {"content_index": 0}
     part = {"type": "output_text", "text": text, "annotations": list(annotations)}
     item: Json = {"type": "message", "id": item_id, "role": "assistant", "status": status, "content": [part]}
@@ -85,6 +89,7 @@ def message_close(
 
 
 def message(index: int, item_id: str, deltas: Iterable[str], *, phase: str | None = None) -> list[Json]:
+    """A whole message in pieces."""
     pieces = list(deltas)
     return [
         *message_open(index, item_id),
@@ -94,6 +99,7 @@ def message(index: int, item_id: str, deltas: Iterable[str], *, phase: str | Non
 
 
 def refusal(index: int, item_id: str, text: str) -> list[Json]:
+    """A whole refusal."""
     place = _place(index, item_id) | {"content_index": 0}
     part = {"type": "refusal", "refusal": text}
     item = {"type": "message", "id": item_id, "role": "assistant", "status": "completed", "content": [part]}
@@ -107,16 +113,19 @@ def refusal(index: int, item_id: str, text: str) -> list[Json]:
 
 
 def citation(index: int, item_id: str, annotation: Json, place: int = 0) -> Json:
+    """A source for a message."""
     at = _place(index, item_id) | {"content_index": 0, "annotation_index": place}
     return {"type": "response.output_text.annotation.added", **at, "annotation": annotation}
 
 
 def reasoning_open(index: int, item_id: str) -> list[Json]:
+    """Reasoning begins."""
     item = {"type": "reasoning", "id": item_id, "summary": [], "status": "in_progress"}
     return [{"type": "response.output_item.added", "output_index": index, "item": item}]
 
 
 def summary(index: int, item_id: str, deltas: Iterable[str], part: int = 0) -> list[Json]:
+    """A whole part of its summary, in pieces."""
     pieces = list(deltas)
     place = _place(index, item_id) | {"summary_index": part}
     whole = "".join(pieces)
@@ -130,16 +139,19 @@ def summary(index: int, item_id: str, deltas: Iterable[str], part: int = 0) -> l
 
 
 def raw_open(index: int, item_id: str) -> list[Json]:
+    """Raw reasoning begins."""
     part = {"type": "reasoning_text", "text": ""}
     place = _place(index, item_id) | {"content_index": 0}
     return [*reasoning_open(index, item_id), {"type": "response.content_part.added", **place, "part": part}]
 
 
 def raw_delta(index: int, item_id: str, delta: str) -> Json:
+    """More of it."""
     return {"type": "response.reasoning_text.delta", **_place(index, item_id), "content_index": 0, "delta": delta}
 
 
 def raw_close(index: int, item_id: str, text: str, **extra: str) -> list[Json]:
+    """It ends."""
     part = {"type": "reasoning_text", "text": text}
     place = _place(index, item_id) | {"content_index": 0}
     return [
@@ -150,21 +162,25 @@ def raw_close(index: int, item_id: str, text: str, **extra: str) -> list[Json]:
 
 
 def reasoning_close(index: int, item_id: str, summaries: Iterable[str] = (), **extra: Any) -> list[Json]:
+    """Reasoning ends, with its summaries."""
     parts = [{"type": "summary_text", "text": text} for text in summaries]
     item = {"type": "reasoning", "id": item_id, "summary": parts, "status": "completed", **extra}
     return [{"type": "response.output_item.done", "output_index": index, "item": item}]
 
 
 def call_open(index: int, item_id: str, call_id: str, name: str) -> list[Json]:
+    """A function call begins."""
     item = _call(item_id, call_id, name, "", "in_progress")
     return [{"type": "response.output_item.added", "output_index": index, "item": item}]
 
 
 def call_delta(index: int, item_id: str, delta: str) -> Json:
+    """More of its arguments."""
     return {"type": "response.function_call_arguments.delta", **_place(index, item_id), "delta": delta}
 
 
 def call_close(index: int, item_id: str, call_id: str, name: str, arguments: str) -> list[Json]:
+    """A function call ends."""
     done = {"type": "response.function_call_arguments.done", **_place(index, item_id), "name": name}
     item = _call(item_id, call_id, name, arguments, "completed")
     return [

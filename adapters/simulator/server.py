@@ -38,6 +38,7 @@ class SimulatorServer:
 
     @property
     def origin(self) -> str:
+        """Scheme, host and port."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self._port}"
 

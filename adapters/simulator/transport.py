@@ -37,6 +37,7 @@ class SimulatorTransport(httpx.AsyncBaseTransport):
         return len(self._open)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer one request; see `httpx.AsyncBaseTransport`."""
         body = await request.aread()
         exchange = _Exchange(request, body, self._buffer, self._open.discard)
         self._open.add(exchange)
@@ -49,6 +50,7 @@ class SimulatorTransport(httpx.AsyncBaseTransport):
         return httpx.Response(exchange.status, headers=exchange.headers, stream=exchange, request=request)
 
     async def aclose(self) -> None:
+        """End what is still running."""
         for exchange in tuple(self._open):
             await exchange.aclose()
 
@@ -114,6 +116,7 @@ class _Exchange(httpx.AsyncByteStream):
             await self._wait_for_news()
 
     async def aclose(self) -> None:
+        """End what is still running."""
         if self._closed:
             return
         self._closed = True

@@ -80,14 +80,17 @@ class Turn:
 
     @property
     def last_text(self) -> str:
+        """What the user said last."""
         return self.user_texts[-1] if self.user_texts else ""
 
     @property
     def loop_outputs(self) -> tuple[Output, ...]:
+        """The outputs of tools since the user spoke last."""
         return tuple(output for output in self.outputs if output.position >= self.loop_start)
 
     @property
     def input_tokens(self) -> int:
+        """About as many tokens as the request has."""
         source = self.body.get("input") if self.wire == "responses" else self.body.get("messages")
         return max(1, math.ceil(len(orjson.dumps([source, self.body.get("tools")])) / 4))
 
