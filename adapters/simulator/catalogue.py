@@ -55,7 +55,7 @@ class Catalogue:
         return self._by_id.get(model_id)
 
     def resolve(self, requested: str) -> Json | None:
-        """The model that answers a requested id, as the provider does: routing suffixes and presets are stripped, else it is listed."""
+        """The model that answers a requested id: routing suffixes and presets are stripped, as the provider does."""
         base, _, _preset = requested.partition("@preset/")
         if not base:
             return self._by_id.get("openrouter/auto")

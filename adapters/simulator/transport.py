@@ -116,7 +116,7 @@ class _Exchange(httpx.AsyncByteStream):
             await self._wait_for_news()
 
     async def aclose(self) -> None:
-        """End what is still running."""
+        """End the application's task, as a client that leaves does."""
         if self._closed:
             return
         self._closed = True
