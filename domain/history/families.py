@@ -30,7 +30,7 @@ _ROUTERS: Final = frozenset({"", "openrouter", "@preset"})
 
 def without_foreign_reasoning(items: Sequence[InputItem], model: str) -> tuple[InputItem, ...]:
     """``items`` as ``model`` (vendor/slug) can read them; the very same objects where nothing is foreign."""
-    own = _family(model) if "/" in model else None
+    own = _family(model)
     if own is None:
         return tuple(items)
     return without_reasoning(items, lambda item: bool(origins := _origins(item)) and own not in origins)
@@ -47,7 +47,12 @@ def _origins(item: ReasoningItem) -> frozenset[str]:
 
 
 def _family(model: str) -> str | None:
-    """The family of a model; of older rows also in the spelling with dots. None for routers, presets and no name."""
+    """The family of a model; None for routers, presets, no name, and the names of gateways that leave the vendor out.
+
+    Older rows spell ids with dots; such a name counts when it begins with a vendor of the list above.
+    """
     name = model.lower().lstrip("~")
-    vendor = name.partition("/" if "/" in name else ".")[0]
+    vendor, slash, _ = name.partition("/")
+    if not slash:
+        return _FAMILIES.get(name.partition(".")[0])
     return None if vendor in _ROUTERS else _FAMILIES.get(vendor, vendor)

@@ -70,6 +70,8 @@ def made(model: str, family: str | None = None, **proof: str) -> ReasoningItem:
         (made("openrouter/auto", "unknown"), "mistralai/large"),  # nobody knows who made it
         (made("@preset/mine"), "mistralai/large"),
         (made(""), "mistralai/large"),
+        (made("gpt-5-2025-08-07"), "openai/gpt-6"),  # a gateway that answers without the vendor
+        (made("gpt-4.1"), "openai/gpt-6"),
         (made("openai/gpt-5", "openai-responses-v1"), "openrouter/auto"),  # nobody knows who answers
         (made("openai/gpt-5", "openai-responses-v1"), "@preset/mine"),
         (made("openai/gpt-5", "openai-responses-v1"), "local-model"),
