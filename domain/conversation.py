@@ -105,6 +105,7 @@ class Conversation:
             policies = services.policies(request.settings)
             failures.policy = policies.errors
             preparation.check(request, policies)
+            preparation.check_breaker(services, request.identity.user_id, policies)  # and again when its place is free
             async with services.admission.permit(request.identity.user_id, policies.admission):
                 meter.load()
                 turn = Turn(services, request, policies, failures, meter)

@@ -406,6 +406,17 @@ async def test_a_full_waiting_room_refuses_at_once() -> None:
     assert house.idle
 
 
+async def test_an_open_breaker_refuses_at_once_and_takes_no_place_in_the_queue() -> None:
+    house = House([status(503)] * 9, fallback=lambda request: [status(503)])
+    house.change(admission=AdmissionPolicy(1), breaker=BreakerPolicy(1, 60.0, 5))
+    assert terminal(await house.hear()).code == "service_error"
+    await house.admission.enter("another", AdmissionPolicy(1))
+    async with asyncio.timeout(5):
+        assert terminal(await house.hear()).code == "breaker_open"
+    house.admission.leave()
+    assert house.idle
+
+
 async def test_a_raised_limit_is_heard_of_with_the_list_of_models_too() -> None:
     house = House().change(admission=AdmissionPolicy(1))
     await house.admission.enter("u0", AdmissionPolicy(1))
