@@ -22,11 +22,15 @@ _PRESET_CAPABILITIES = Capabilities(tools=True)  # what a bare preset can do is 
 
 @frozen
 class ResolvedModel:
-    """A model that was asked for: the name as given, its card, and the id that is sent (variant and preset included)."""
+    """A model that was asked for: the name as given, its card, and the id that is sent (variant and preset included).
+
+    ``listed`` False: no catalogue knows it, and the card holds nothing but the name.
+    """
 
     requested: str
     card: ModelCard
     api_id: str
+    listed: bool = True
 
 
 class Catalog:

@@ -6,6 +6,8 @@ they cost or can do, nobody can say whether it is among them, and it is refused.
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from openrouter_pipe.domain.catalog import ids
 from openrouter_pipe.domain.catalog.catalog import Catalog, ResolvedModel
 from openrouter_pipe.domain.catalog.selection import SelectionPolicy, restriction_reasons
@@ -32,4 +34,4 @@ def unlisted(name: str, host_prefix: str, policy: SelectionPolicy) -> ResolvedMo
         or restriction_reasons(found, alone, policy, host_prefix)
     ):
         return None
-    return found
+    return evolve(found, listed=False)

@@ -107,9 +107,11 @@ class ModelRules:
         """
         if not self.enforcing:
             return Enforcement()
-        candidates = {api_id: model.card} | {other: find(other) for other in others if other != api_id}
+        candidates = {api_id: model.card if model.listed else None} | {
+            other: find(other) for other in others if other != api_id
+        }
         for candidate in candidates:
-            if ids.lookup_key(candidate).startswith(ids.lookup_key(_SEVERAL)):
+            if ids.lookup_key(candidate).lstrip("~").startswith(ids.lookup_key(_SEVERAL)):
                 raise RulesConflictError(
                     f"{candidate} asks several models by itself, which the routing enforced here (MODEL_RULES) cannot reach"
                 )

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from openrouter_pipe.adapters.openrouter import chat, responses
 from openrouter_pipe.domain.catalog.catalog import Catalog, ResolvedModel
 from openrouter_pipe.domain.catalog.routing import EndpointPolicy, choose_endpoint
+from openrouter_pipe.domain.catalog.selection import SelectionPolicy
+from openrouter_pipe.domain.catalog.unlisted import unlisted
 from openrouter_pipe.domain.shaping.enforcement import RulesConflictError
 from openrouter_pipe.domain.shaping.policy import ShapingPolicy
 from openrouter_pipe.domain.shaping.rules import ModelRules
@@ -257,6 +259,13 @@ STRICT_CLAUDE = [{"models": "anthropic/claude-x", "enforce": {"zdr": True}}]
 def test_the_rules_of_every_model_that_could_answer_hold(name: str, parameters: dict[str, Any], bound: bool) -> None:
     assert routing(STRICT_CLAUDE, name, parameters | {"provider": {"zdr": False}}) == {"zdr": bound}
     assert routing(STRICT_CLAUDE, name, parameters) == ({"zdr": True} if bound else None)
+
+
+def test_while_there_is_no_catalogue_a_name_is_bound_by_every_rule() -> None:
+    model = unlisted("openai/gpt-5", "", SelectionPolicy())
+    assert model is not None
+    rules = ModelRules(parse_model_rules(json.dumps(STRICT_CLAUDE)))
+    assert rules.enforcement(model, model.api_id, (), (), lambda _: None).flags == {"zdr"}
 
 
 @pytest.mark.parametrize(
