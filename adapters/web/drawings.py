@@ -59,7 +59,6 @@ _CLASSES: Final = re.compile(r"[\w\s-]{0,200}\Z", re.ASCII)
 _REFERENCE: Final = re.compile(r"\s*url\(\s*(['\"]?)#([A-Za-z_][\w.:-]{0,99})\1\s*\)\s*\Z", re.ASCII)
 _LINK: Final = re.compile(r"\s*#([A-Za-z_][\w.:-]{0,99})\s*\Z", re.ASCII)
 _FETCHES: Final = re.compile(r"url|://|expression|import", re.IGNORECASE)
-_REMARK: Final = re.compile(r"/\*.*?\*/", re.DOTALL)
 _RULE: Final = re.compile(r"([\w.#,\s*>-]+)\{([^{}]*)\}", re.ASCII)
 _LENGTH: Final = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*(?:px|pt|em|rem|mm|cm|in)?\s*\Z", re.ASCII)
 
@@ -227,7 +226,7 @@ def _rules(text: str) -> Iterator[str]:
     """Rules of style that do nothing but paint."""
     if len(text) > _LONGEST_STYLE:
         raise FileAccessError("the drawing is too large")
-    text, place = _REMARK.sub(" ", text), 0
+    text, place = _without_remarks(text), 0
     for _ in range(_MOST_RULES):
         rule = _RULE.match(text, place)
         if rule is None:
@@ -237,6 +236,18 @@ def _rules(text: str) -> Iterator[str]:
         yield f"{' '.join(rule[1].split()).replace('>', ' ')}{{{';'.join(kept)}}}"
     if text[place:].strip():
         _refuse()
+
+
+def _without_remarks(text: str) -> str:
+    """Each place is looked at once, which no pattern does where ends are missing."""
+    kept, place = list[str](), 0
+    while (start := text.find("/*", place)) >= 0:
+        end = text.find("*/", start + 2)
+        if end < 0:
+            _refuse()
+        kept.append(text[place:start])
+        place = end + 2
+    return " ".join((*kept, text[place:]))
 
 
 def _declarations(text: str) -> Iterator[tuple[str, str]]:

@@ -259,6 +259,13 @@ def test_whatever_is_let_through_holds_only_what_is_listed(inside):
     assert plain_drawing(made.encode(), 64)  # and is let through again
 
 
+def test_remarks_that_never_end_are_looked_for_once():
+    begun = time.process_time()
+    with pytest.raises(FileAccessError):
+        plain_drawing(svg(f"<style>{'/* ' * 6_600}</style>{SQUARE}"), 256)
+    assert time.process_time() - begun < 0.1
+
+
 def test_the_largest_drawing_is_read_quickly():
     most = svg("<g class='a b'>" * 20 + "<path style='fill:red' d='M0 0h9v9z'/>" * 1900 + "</g>" * 20)
     assert len(most) < drawings.MAX_BYTES
