@@ -24,6 +24,8 @@ _log: Final = logging.getLogger(__name__)
 
 _LIST_BYTES: Final = 32 * 1024 * 1024
 _AT_ONCE: Final = 10
+_DRAWN_AT_ONCE: Final = 2
+"""Each takes one of the few threads that look up names for everybody else, too."""
 _KEEP_SECONDS: Final = 24 * 3600.0
 _FAILURE_SECONDS: Final = 3600.0
 _LONGEST_URL: Final = 2048
@@ -72,11 +74,11 @@ class WebIcons:
         known = await self._listed(place, policy)
         wanted = {model_id: known[model_id] for model_id in model_ids if model_id in known}
         urls = list(dict.fromkeys(wanted.values()))[:_MOST_ICONS]
-        places = asyncio.Semaphore(_AT_ONCE)
+        places, drawing = asyncio.Semaphore(_AT_ONCE), asyncio.Semaphore(_DRAWN_AT_ONCE)
 
         async def one(url: str) -> str:
             async with places:
-                return await self._picture(url, policy)
+                return await self._picture(url, policy, drawing)
 
         found = dict(zip(urls, await asyncio.gather(*map(one, urls)), strict=True))
         return {model_id: found[url] for model_id, url in wanted.items() if found.get(url)}
@@ -95,7 +97,7 @@ class WebIcons:
         self._list = (self._clock.monotonic() + keep, known)
         return known
 
-    async def _picture(self, url: str, policy: FetchPolicy) -> str:
+    async def _picture(self, url: str, policy: FetchPolicy, drawing: asyncio.Semaphore) -> str:
         """The data URL, or nothing."""
         now = self._clock.monotonic()
         until, picture = self._pictures.get(url, (float("-inf"), ""))
@@ -106,7 +108,8 @@ class WebIcons:
             file = await self._fetcher.fetch(
                 url, attrs.evolve(policy, max_bytes=min(policy.max_bytes, MAX_INPUT_BYTES))
             )
-            picture = await png_data_url(file.data)
+            async with drawing:
+                picture = await png_data_url(file.data)
         except NoRendererError as error:
             if not self._told:
                 self._told = True

@@ -188,6 +188,40 @@ async def test_a_listed_host_may_be_asked_by_http_and_loopback_still_not():
     assert asked == ["127.0.0.1", "127.0.0.1"]
 
 
+async def test_of_an_endless_icon_no_more_is_read_than_an_icon_may_have():
+    asked = []
+
+    class Fetcher:
+        async def fetch(self, url: str, policy: FetchPolicy) -> FileBytes:
+            asked.append(policy.max_bytes)
+            if url == LIST:
+                return FileBytes(json.dumps({"data": [{"slug": "a/b", "icon": "/a.png"}]}).encode(), "x/y")
+            raise FileAccessError("larger than allowed")
+
+    place = IconPlace(LIST, FetchPolicy(500 * 1024 * 1024))
+    assert await WebIcons(Fetcher(), lambda: place, ManualClock()).icons(["a/b"]) == {}
+    assert asked == [32 * 1024 * 1024, pictures.MAX_INPUT_BYTES]
+
+
+async def test_few_pictures_are_drawn_at_once(monkeypatch):
+    running, most = 0, 0
+
+    def convert(data: bytes) -> str:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        time.sleep(0.01)
+        running -= 1
+        return "data:image/png;base64,AAAA"
+
+    monkeypatch.setattr(pictures, "_converted", convert)
+    entries = [{"slug": f"a/{number}", "icon": f"/{number}.png"} for number in range(12)]
+    pages = {f"{BASE}/{number}.png": FileBytes(b"x", "") for number in range(12)}
+    icons, _, _ = source({LIST: {"data": entries}, **pages})
+    assert len(await icons.icons([f"a/{number}" for number in range(12)])) == 12
+    assert most <= 2
+
+
 async def test_what_was_refused_is_asked_for_again_when_the_operator_permits_more():
     picture = f"{BASE}/a.png"
     fetcher = MemoryFetcher({LIST: FileAccessError("refused")})
