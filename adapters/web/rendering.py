@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,9 @@ SECONDS: Final = 3
 _BYTES: Final = 1024**3
 _KEPT: Final = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
 """What the interpreter itself may need to start."""
+
+_PYTHON: Final = re.compile(r"(?:python|pypy|graalpy)[\w.-]*", re.IGNORECASE)
+"""Names of interpreters. A server that embeds one, or a program with one frozen in, has another."""
 
 _CHILD: Final = """
 import sys
@@ -42,7 +46,7 @@ sys.stdout.buffer.write(bytes(resvg_py.svg_to_bytes(svg_string=drawing, skip_sys
 
 def has_renderer() -> bool:
     """Whether drawings can be rendered here."""
-    return _place() is not None and bool(sys.executable)
+    return _place() is not None and bool(_interpreter())
 
 
 def rendered(drawing: str, seconds: int = SECONDS) -> bytes:
@@ -51,13 +55,13 @@ def rendered(drawing: str, seconds: int = SECONDS) -> bytes:
     Raises:
         FileAccessError: no renderer is installed, it does not come to an end, or it cannot draw this.
     """
-    place = _place()
-    if place is None or not sys.executable:
+    place, program = _place(), _interpreter()
+    if place is None or not program:
         raise FileAccessError("SVG pictures need the Python package resvg-py")
     limits = [str(seconds), str(_BYTES)]
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter with a constant program
-            [sys.executable, "-I", "-S", "-c", _CHILD, str(place), *limits],
+            [program, "-I", "-S", "-c", _CHILD, str(place), *limits],
             input=drawing.encode(),
             capture_output=True,
             timeout=seconds,
@@ -71,6 +75,12 @@ def rendered(drawing: str, seconds: int = SECONDS) -> bytes:
     if done.returncode != 0:
         raise FileAccessError("the drawing could not be rendered")
     return done.stdout
+
+
+def _interpreter() -> str:
+    """The Python that runs us; empty where it is part of another program, which would only start a second time."""
+    program = sys.executable or ""
+    return program if _PYTHON.fullmatch(Path(program).name) and not getattr(sys, "frozen", False) else ""
 
 
 def _place() -> Path | None:

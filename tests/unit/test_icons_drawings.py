@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import importlib.util
 import io
 import os
 import subprocess
@@ -231,6 +232,32 @@ def test_a_renderer_that_does_not_start_costs_the_picture_only(program, monkeypa
     monkeypatch.setattr(sys, "executable", program)
     with pytest.raises(FileAccessError):
         rendered(plain_drawing(GOOD["a plain path"], 64))
+
+
+@pytest.mark.parametrize(
+    ("program", "frozen"),
+    [
+        ("/usr/bin/uwsgi", False),
+        ("/opt/host/open-webui", False),
+        ("/opt/host/open-webui", True),
+        (sys.executable, True),
+    ],
+)
+def test_a_program_that_is_no_interpreter_is_never_started_a_second_time(program, frozen, monkeypatch):
+    monkeypatch.setattr(sys, "executable", program)
+    monkeypatch.setattr(sys, "frozen", frozen, raising=False)
+    started = []
+    monkeypatch.setattr(subprocess, "run", lambda *command, **_: started.append(command))
+    assert not rendering.has_renderer()
+    with pytest.raises(FileAccessError):
+        rendered("<svg/>")
+    assert not started
+
+
+@pytest.mark.parametrize("name", ["python", "python3.11", "python.exe", "PYTHON3.12.EXE", "pypy3"])
+def test_interpreters_are_known_by_their_names(name, monkeypatch):
+    monkeypatch.setattr(sys, "executable", f"/opt/host/{name}")
+    assert rendering.has_renderer() == (importlib.util.find_spec("resvg_py") is not None)
 
 
 def test_without_the_renderer_the_reason_names_the_package(monkeypatch):
