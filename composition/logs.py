@@ -22,6 +22,7 @@ from openrouter_pipe.adapters.filesystem.paths import ArchiveError, root_of
 from openrouter_pipe.adapters.filesystem.retention import prune
 from openrouter_pipe.adapters.filesystem.search import Found, Record, Wanted
 from openrouter_pipe.adapters.terminal.timeline import safe, timeline
+from openrouter_pipe.domain.redaction import Redactor
 from openrouter_pipe.ports.settings import Secret
 
 PASSWORD_VARIABLE: Final = "SESSION_LOG_ZIP_PASSWORD"  # noqa: S105 - the name, not the password
@@ -32,6 +33,9 @@ _COLOURS: Final = {
     "provider": "blue",
     "asked": "bold",
     "log": "dim",
+    "known": "dim",
+    "memory": "dim",
+    "record": "dim",
 }
 
 
@@ -145,10 +149,11 @@ def _print(record: Record, console: Console, *, logs: bool) -> None:
     console.print(Text(safe(f"{record.meta.get('created_at', '?')} {age} {told}"), style="bold"), soft_wrap=True)
     if not record.entries:
         console.print("This record was kept as text only: see `logs export`.")
+    redactor = Redactor()  # each delta was redacted as it came; what came in pieces is whole again only here
     for line in timeline(record.entries, logs=logs):
         text = Text(f"{line.at:9.3f} s  ")
         text.append(f"{line.who:<9}", style=_COLOURS.get(line.who, ""))
-        text.append(line.what)
+        text.append(redactor.text(line.what))
         console.print(text, soft_wrap=True)
 
 

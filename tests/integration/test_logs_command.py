@@ -20,8 +20,16 @@ from openrouter_pipe.adapters.memory.provider import Script, ScriptedProvider, a
 from openrouter_pipe.composition.cli import main
 from openrouter_pipe.composition.logs import LogsOptions, read_time, run_logs
 from openrouter_pipe.ports.chat import Completed, Failed, NoticeAdded
-from openrouter_pipe.ports.items import FunctionCallItem
-from openrouter_pipe.ports.provider import FinishStatus, ItemFinished, ProviderRequest, ResponseFinished
+from openrouter_pipe.ports.items import FunctionCallItem, MessageItem, Role
+from openrouter_pipe.ports.provider import (
+    FinishStatus,
+    ItemFinished,
+    ItemKind,
+    ItemStarted,
+    ProviderRequest,
+    ResponseFinished,
+    TextDelta,
+)
 from remembering import CLAUDE, LOOP, Remembering
 
 PASSWORD = "zip password of the archives"
@@ -103,6 +111,25 @@ async def test_an_error_id_in_the_words_of_an_answer_is_found_too(tmp_path: Path
     assert isinstance(events[-1], Completed)
     assert messages(run(Written(root, error_id), "find", error_id=error_id)[1]) == ["m1"]
     assert "No session log" in run(Written(root, error_id), "find", error_id=error_id[:8])[1]
+
+
+async def test_a_key_that_came_in_pieces_is_not_whole_in_the_timeline(tmp_path: Path) -> None:
+    root, key = tmp_path / "logs", "sk-or-v1-" + "0123456789abcdef" * 4
+    chosen = {"SESSION_LOG_STORE_ENABLED": True, "SESSION_LOG_DIR": str(root), "SESSION_LOG_ZIP_PASSWORD": PASSWORD}
+    async with Remembering({"DATA_DIR": str(tmp_path)}) as pipe:
+        pieces = [TextDelta(0, 0, text) for text in ("Your key: ", *re.findall(".{1,5}", key), " Keep it.")]
+        script = (
+            ItemStarted(0, ItemKind.MESSAGE, MessageItem(Role.ASSISTANT, ())),
+            *pieces,
+            ResponseFinished(FinishStatus.COMPLETED),
+        )
+        pipe.container.provider.override(providers.Object(ScriptedProvider(fallback=lambda _: script)))
+        await pipe.ask("What is my key?", **chosen)
+        await pipe.container.session_logs().aclose()
+    shown = run(Written(root, ""), "show", target="m1")[1]
+    assert "Your key: " in shown
+    assert "Keep it." in shown
+    assert key not in shown
 
 
 @pytest.mark.parametrize("form", ["text", "jsonl", "both"])
