@@ -15,7 +15,15 @@ from openrouter_pipe.adapters.openrouter import faults
 from openrouter_pipe.adapters.openrouter.chat_items import CallDraft, Draft, ImageDraft, MessageDraft, ReasoningDraft
 from openrouter_pipe.adapters.openrouter.decoding import citation, kind_of
 from openrouter_pipe.adapters.openrouter.structures import chat_usage
-from openrouter_pipe.adapters.openrouter.wirejson import Wire, listing, mapping, text, text_or_none, whole
+from openrouter_pipe.adapters.openrouter.wirejson import (
+    Wire,
+    arguments_text,
+    listing,
+    mapping,
+    text,
+    text_or_none,
+    whole,
+)
 from openrouter_pipe.ports.provider import (
     ArgumentsDelta,
     CitationAdded,
@@ -264,8 +272,7 @@ class ChatReader:
                 self._open(draft, events)
             elif name and not draft.name:
                 draft.name = name
-            arguments = function.get("arguments")
-            if isinstance(arguments, str) and arguments:
+            if arguments := arguments_text(function.get("arguments")):
                 draft.arguments.append(arguments)
                 events.append(ArgumentsDelta(draft.index, arguments))
 

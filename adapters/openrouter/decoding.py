@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from openrouter_pipe.adapters.openrouter.wirejson import Wire, listing, mapping, text, text_or_none, whole
+from openrouter_pipe.adapters.openrouter.wirejson import (
+    Wire,
+    arguments_text,
+    listing,
+    mapping,
+    text,
+    text_or_none,
+    whole,
+)
 from openrouter_pipe.ports.items import (
     AudioPart,
     Citation,
@@ -196,10 +204,13 @@ def _function_call(payload: Wire) -> FunctionCallItem:
     call_id, name = text(payload.get("call_id")), text(payload.get("name"))
     if not call_id or not name:
         raise ValueError("a function_call must have call_id and name")
+    arguments = arguments_text(payload.get("arguments"))
+    if payload.get("arguments") != arguments:
+        payload = {**payload, "arguments": arguments}  # no provider takes it back in another form
     return FunctionCallItem(
         call_id=call_id,
         name=name,
-        arguments=text(payload.get("arguments")),
+        arguments=arguments,
         id=text_or_none(payload.get("id")),
         status=_status(payload),
         payload=payload,

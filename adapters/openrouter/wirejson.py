@@ -153,6 +153,11 @@ def text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
+def arguments_text(value: object) -> str:
+    """A call's arguments as JSON text. Some gateways send the object itself: a call must not lose them for that."""
+    return dumps(value).decode() if isinstance(value, dict) else text(value)
+
+
 def text_or_none(value: object) -> str | None:
     """The value if it is a string that is not empty, else None."""
     return value if isinstance(value, str) and value else None

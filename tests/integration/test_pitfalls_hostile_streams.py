@@ -89,3 +89,32 @@ async def test_a_flood_of_broken_events_is_told_a_few_times_and_not_each_time(
     assert stored.text.strip() == "Hello."
     told = [record for record in caplog.records if "skipped" in record.getMessage()]
     assert 1 <= len(told) <= 20
+
+
+@pytest.mark.parametrize("endpoint", ["responses", "chat_completions"])
+async def test_arguments_that_come_as_an_object_are_the_calls_arguments(endpoint: str) -> None:
+    item = {"type": "function_call", "id": "fc", "call_id": "c", "name": "note", "arguments": {"a": "é"}}
+    function = {"index": 0, "id": "c", "type": "function", "function": {"name": "note", "arguments": {"a": "é"}}}
+    chunks = [
+        {"choices": [{"index": 0, "delta": {"tool_calls": [function]}, "finish_reason": None}]},
+        {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]},
+    ]
+    streams = {
+        "responses": (
+            wire({"type": "response.output_item.done", "output_index": 0, "item": item}, terminal()),
+            wire(TEXT, terminal(output=[MESSAGE])),
+        ),
+        "chat_completions": (wire(*chunks, b"[DONE]"), wire(*chunks[1:], b"[DONE]")),
+    }
+    runs = []
+    async with host(*streams[endpoint], DEFAULT_LLM_ENDPOINT=endpoint) as asked:
+
+        async def note(a: str) -> str:
+            runs.append(a)
+            return "noted"
+
+        asked.tool("note", note, {"type": "object", "properties": {"a": {"type": "string"}}})
+        await asked.chat()
+        again = json.dumps(asked.provider.asked[1], ensure_ascii=False)
+    assert runs == ["é"]
+    assert json.dumps('{"a":"é"}', ensure_ascii=False) in again
