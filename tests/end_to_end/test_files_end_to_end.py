@@ -1,8 +1,11 @@
 """Attachments through a real Open WebUI: the provider receives the very bytes, and the user hears of what was not sent."""
 
 import base64
+import contextlib
 import http.server
+import json
 import re
+import sqlite3
 import threading
 import time
 import uuid
@@ -25,12 +28,13 @@ from attaching import (
     wav,
 )
 from conftest import Valves
-from webui_host import WebUIHost, free_port
+from webui_host import WebUIHost, chunks_of, free_port, text_of
 from webui_setup import Provider, model_id
 from webui_tab import JsonDict
 
 EVERYTHING = model_id("google/gemini-2.5-flash")
 TEXT_ONLY = model_id("qwen/qwq-32b")
+SCHEMA = {"name": "answer", "schema": {"type": "object", "properties": {}, "additionalProperties": False}}
 
 
 @pytest.fixture
@@ -259,11 +263,13 @@ async def test_a_generated_image_is_stored_once_and_seen_again(
 ) -> None:
     painter = model_id("google/gemini-2.5-flash-image")
     seen = Seen(provider)
+    before = {file["id"] for file in stored_files(tab.host)}
     turn = await tab.ask(painter, "[[sim: scenario=image]]\nDraw a dot.")
     assert not turn.message.get("error")
     shown = re.findall(r"!\[[^\]]*\]\((/api/v1/files/([^/)]+)/content)\)", text_of_answer(turn.message))
     assert len(shown) == 1, turn.message
     (_, file_id) = shown[0]
+    assert {file["id"] for file in stored_files(tab.host)} - before == {file_id}
     made = tab.host.request("GET", f"/api/v1/files/{file_id}/content").content
     assert made.startswith(b"\x89PNG")
     assert seen.blocks == []
@@ -274,6 +280,50 @@ async def test_a_generated_image_is_stored_once_and_seen_again(
         seen = Seen(provider)
         await tab.ask(painter, "And darker.", chat_id=turn.chat_id)
         assert seen.blocks == []
+    kept = [file for file in stored_files(tab.host) if file["id"] == file_id]
+    assert [file["meta"]["content_type"] for file in kept] == ["image/png"]
+    assert kept[0]["meta"]["data"]["chat_id"] == turn.chat_id
+    with contextlib.closing(sqlite3.connect(tab.host.data_dir / "webui.db")) as database:
+        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
+        linked = "chat_file" in tables
+        assert linked == tab.host.profile.server_keeps_history
+        rows = (
+            database.execute("SELECT chat_id, message_id FROM chat_file WHERE file_id = ?", [file_id]) if linked else ()
+        )
+        assert [*rows] == ([(turn.chat_id, turn.message_id)] if linked else [])
+
+
+async def test_a_temporary_chat_shows_what_was_made_and_stores_nothing(tab: AttachingTab, provider: Provider) -> None:
+    before = {file["id"] for file in stored_files(tab.host)}
+    turn = await tab.ask(
+        model_id("google/gemini-2.5-flash-image"), "[[sim: scenario=image]]\nDraw a dot.", temporary=True
+    )
+    assert "](data:image/png;base64," in text_of_answer(turn.message)
+    assert {file["id"] for file in stored_files(tab.host)} == before
+
+
+async def test_what_is_not_sent_is_told_to_programs_in_the_answer(host: WebUIHost, provider: Provider) -> None:
+    """They hear no notifications."""
+    told = "1 image of your message not sent: the model does not read image input."
+    gone = 'The file "a.pdf" was not sent: its content is not valid base64.'
+    image = {"type": "image_url", "image_url": {"url": data_url(png(), "image/png")}}
+    broken = {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,%%%%"}}
+    messages = [{"role": "user", "content": [{"type": "text", "text": "Look."}, image, broken]}]
+    seen = Seen(provider)
+    whole = host.complete(TEXT_ONLY, messages, stream=False).json()
+    assert seen.blocks == []
+    content = whole["choices"][0]["message"]["content"]
+    assert content.startswith("Look.")
+    assert content.endswith(f"\n\n*{told}*\n*{gone}*")
+    assert whole["notices"] == [told, gone]
+    chunks = chunks_of(host.stream_data(TEXT_ONLY, messages))
+    assert text_of(chunks).endswith(f"\n\n*{told}*\n*{gone}*")
+    assert [chunk["notices"] for chunk in chunks if "notices" in chunk] == [[told, gone]]
+    structured = host.complete(
+        TEXT_ONLY, messages, stream=False, response_format={"type": "json_schema", "json_schema": SCHEMA}
+    ).json()
+    json.loads(structured["choices"][0]["message"]["content"])
+    assert structured["notices"] == [told, gone]
 
 
 def text_of_answer(message: JsonDict) -> str:

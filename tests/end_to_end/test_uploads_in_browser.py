@@ -22,6 +22,7 @@ from webui_host import WebUIHost
 from webui_setup import Provider, model_id
 
 EVERYTHING = model_id("google/gemini-2.5-flash")
+PAINTER = model_id("google/gemini-2.5-flash-image")
 SPOKEN = "The spoken word is giraffe."
 
 
@@ -93,10 +94,18 @@ def upload(person: Browser, host: WebUIHost, name: str, mime: str, content: byte
     person.page.wait_for_timeout(1500)  # the page hears of it by a stream of its own
 
 
-def asked(person: Browser, picture: Path) -> str:
-    """The answer to a question about what was attached."""
+def afresh(person: Browser, host: WebUIHost, model: str) -> None:
+    """A page that knows the models as they are now, with another one chosen."""
+    person.page.goto(host.url)
+    person.page.locator("#chat-input").wait_for()
+    person.pick_model(model)
+    person.page.locator("#model-search-input").wait_for(state="hidden")  # while it closes it still takes the keys
+
+
+def asked(person: Browser, picture: Path, question: str = "What is this?") -> str:
+    """The answer, by default to a question about what was attached."""
     try:
-        person.ask("What is this?")
+        person.ask(question)
         return person.watch("Total tokens")[-1]  # the last status line: the answer is complete
     finally:
         person.page.wait_for_timeout(500)
@@ -126,9 +135,7 @@ def test_pdf_from_the_page_reaches_the_model(
     for number, reading in enumerate(reads):
         with reading():
             if number:
-                person.page.goto(listening.url)
-                person.page.locator("#chat-input").wait_for()
-                person.pick_model(EVERYTHING)
+                afresh(person, listening, EVERYTHING)
             upload(person, listening, "report.pdf", "application/pdf", content, stored=True)
             seen = Seen(provider)
             assert asked(person, picture)
@@ -149,9 +156,7 @@ def test_audio_from_the_page_reaches_the_model(
     reading = model_record(listening, EVERYTHING, capabilities={"file_context": False})
     with reading if alone else contextlib.nullcontext():
         if alone:
-            person.page.goto(listening.url)
-            person.page.locator("#chat-input").wait_for()
-            person.pick_model(EVERYTHING)
+            afresh(person, listening, EVERYTHING)
         upload(person, listening, "voice.wav", "audio/wav", content, stored=True)
         seen = Seen(provider)
         assert asked(person, picture)
@@ -161,3 +166,16 @@ def test_audio_from_the_page_reaches_the_model(
         else:
             assert seen.blocks == []
         assert occurrences(seen, SPOKEN) == (0 if alone else 1)
+
+
+def test_generated_image_from_the_model_is_shown(listening: WebUIHost, person: Browser, picture: Path) -> None:
+    names = {model["id"]: model["name"] for model in listening.models()}
+    afresh(person, listening, names[PAINTER])
+    asked(person, picture, "Draw a dot.")
+    image = person.answer.locator("img[src*='/api/v1/files/']")
+    assert image.count() == 1
+    assert image.first.evaluate("image => image.complete && image.naturalWidth > 0")
+    image.first.click()  # the page's own viewer
+    large = person.page.locator("img[src*='/api/v1/files/']")
+    person.page.wait_for_timeout(500)
+    assert large.count() > 1
