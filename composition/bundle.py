@@ -208,7 +208,7 @@ def _front_matter() -> str:
         "license: MIT\n"
         "description: Every model of OpenRouter in Open WebUI, with reasoning, tools, files and clear errors.\n"
         "required_open_webui_version: 0.6.28\n"
-        f"requirements: {', '.join(bundle_entry.REQUIREMENTS.values())}\n"
+        f"requirements: {', '.join((*bundle_entry.REQUIREMENTS.values(), *bundle_entry.FOR_SOME))}\n"
         '"""\n'
     )
 

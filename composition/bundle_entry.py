@@ -25,6 +25,10 @@ REQUIREMENTS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """What Open WebUI 0.6.28 or 0.12.4 does not bring: import name to requirement. A test holds it against pyproject.toml."""
 
+FOR_SOME: Final = ("psycopg[binary]>=3.1",)
+"""Asked for as well, and not missed at once where it cannot be had: before 0.9 Open WebUI brings no PostgreSQL driver that
+works with asyncio, and without one a host on PostgreSQL keeps no reasoning and no tool results."""
+
 
 def pipe_class(module_name: str) -> type:
     """Class ``Pipe`` for the function module of this name, as Open WebUI calls it."""

@@ -68,12 +68,14 @@ def test_front_matter_as_the_host_reads_it(content):
     found = dict(FRONT_MATTER.match(line).groups() for line in lines[1 : lines.index('"""', 1)])
     assert {"title", "author", "version", "license", "description", "required_open_webui_version"} < set(found)
     assert found["required_open_webui_version"] == "0.6.28"
-    assert [part.strip() for part in found["requirements"].split(",")] == list(bundle_entry.REQUIREMENTS.values())
+    wanted = [*bundle_entry.REQUIREMENTS.values(), *bundle_entry.FOR_SOME]
+    assert [part.strip() for part in found["requirements"].split(",")] == wanted
 
 
 def test_requirements_are_those_of_the_package_and_only_what_hosts_lack(modules):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert set(bundle_entry.REQUIREMENTS.values()) <= set(project["dependencies"])
+    assert list(bundle_entry.FOR_SOME) == project["optional-dependencies"]["postgres"]
     imported = set()
     for source in modules.values():
         for node in ast.walk(ast.parse(source)):
