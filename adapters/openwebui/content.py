@@ -93,8 +93,18 @@ def _part(block: Any) -> Part | None:
             return VideoPart(url)
         case "refusal" if isinstance(block.get("refusal"), str):
             return RefusalPart(block["refusal"])
-        case _:
+        case str():
             return OpaquePart(block)
+        case _:
+            return _plain(block)
+
+
+def _plain(block: dict[str, Any]) -> Part | None:
+    """An object without a type is no block of any interface, so it is told as text: a tool may answer with one."""
+    try:
+        return TextPart(json.dumps(block, ensure_ascii=False))
+    except (TypeError, ValueError, RecursionError):
+        return None
 
 
 def _image(block: dict[str, Any]) -> Part:

@@ -209,3 +209,18 @@ async def test_a_model_is_found_in_any_case_and_spelling(name: str) -> None:
         stored = await host.chat(model=name)
     assert stored.text == "Hello."
     assert host.provider.asked[0]["model"] == "vendor/model"
+
+
+async def test_what_a_tool_answered_as_an_object_is_told_as_text() -> None:
+    calls = [{"id": "c1", "type": "function", "function": {"name": "clock", "arguments": {"zone": "UTC"}}}]
+    history = [
+        {"role": "user", "content": "When?"},
+        {"role": "assistant", "content": None, "tool_calls": calls},
+        {"role": "tool", "tool_call_id": "c1", "content": {"noon": True}},
+        {"role": "user", "content": "And now?"},
+    ]
+    async with raw_host(ended(message("Noon."))) as host:
+        await host.chat(messages=history)
+    (output,) = [item["output"] for item in host.provider.asked[0]["input"] if "output" in item]
+    said = output if isinstance(output, str) else output[0]["text"]
+    assert json.loads(said) == {"noon": True}
