@@ -97,9 +97,13 @@ def _choice(value: JsonValue, tools: tuple[ProviderTool, ...], endpoint: Endpoin
         return {"type": "function", "name": name}
     if endpoint is Endpoint.RESPONSES and (kind in _FORCED_ON_RESPONSES or _is_allowed_tools(wanted)):
         return wanted
-    if endpoint is Endpoint.CHAT_COMPLETIONS and kind in documented.HOSTED_TOOLS[endpoint]:
+    if endpoint is Endpoint.CHAT_COMPLETIONS and kind in _hosted_kinds(tools):
         return {"type": kind}
     raise UnusableError(f"one of {', '.join(_MODES)} or an object that names a tool")
+
+
+def _hosted_kinds(tools: tuple[ProviderTool, ...]) -> list[JsonValue]:
+    return [tool.payload.get("type") for tool in tools if isinstance(tool, HostedTool)]
 
 
 def _is_allowed_tools(wanted: JsonObject) -> bool:

@@ -313,6 +313,14 @@ def test_a_model_that_asks_others_is_refused_where_anything_is_enforced(name: st
     shaped([{"models": "*", "provider": {"zdr": True}}], name, parameters)
 
 
+def test_a_tool_that_was_left_out_is_not_forced_either() -> None:
+    kinds = ("openrouter:datetime", "openrouter:fusion")
+    parameters = {"tools": [{"type": kind} for kind in kinds], "tool_choice": {"type": "openrouter:fusion"}}
+    free = shaped([], parameters=parameters, endpoint=Endpoint.CHAT_COMPLETIONS).request
+    bound = shaped(enforcing(zdr=True), parameters=parameters, endpoint=Endpoint.CHAT_COMPLETIONS).request
+    assert (free.tool_choice, bound.tool_choice) == ({"type": "openrouter:fusion"}, None)
+
+
 @pytest.mark.parametrize("kind", ["advisor", "fusion", "subagent", "image_generation"])
 def test_tools_and_plugins_that_ask_another_model_are_left_out(kind: str) -> None:
     plain = {"type": "openrouter:datetime"}

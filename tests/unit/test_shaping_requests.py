@@ -109,7 +109,8 @@ def test_a_deferred_function_stays_deferred_where_that_exists() -> None:
     ],
 )
 def test_tool_choice_becomes_flat(choice: Any, endpoint: Endpoint, expected: Any) -> None:
-    result = shaped(GPT, {"tools": [FLAT], "tool_choice": choice, "parallel_tool_calls": "false"}, endpoint=endpoint)
+    tools = [FLAT, {"type": "openrouter:web_search"}]
+    result = shaped(GPT, {"tools": tools, "tool_choice": choice, "parallel_tool_calls": "false"}, endpoint=endpoint)
     assert (result.request.tool_choice, result.request.parallel_tool_calls, result.warnings) == (expected, False, ())
 
 
