@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import io
 import json
 import logging
 import lzma
@@ -171,12 +172,16 @@ def _pack(path: Path, members: Mapping[str, bytes], policy: ArchivePolicy) -> No
     level = policy.compress_level if policy.compression in {"deflated", "bzip2"} else None
     if policy.compression == "bzip2" and level == 0:
         level = 1  # the least that bzip2 knows
+    # In memory, where its members are already: on a full disk the library would be left with a half-written member, and
+    # tell the host's standard error so.
+    packed = io.BytesIO()
+    with library.AESZipFile(packed, "w", method, compresslevel=level, encryption=library.WZ_AES) as archive:
+        archive.setpassword(policy.password.reveal().encode())
+        for name, data in members.items():
+            archive.writestr(name, data)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        with library.AESZipFile(file, "w", method, compresslevel=level, encryption=library.WZ_AES) as archive:
-            archive.setpassword(policy.password.reveal().encode())
-            for name, data in members.items():
-                archive.writestr(name, data)
+        file.write(packed.getbuffer())
         file.flush()
         os.fsync(file.fileno())
 
