@@ -21,6 +21,7 @@ from openrouter_pipe.ports.files import FileAccessError
 _log = logging.getLogger(__name__)
 _GONE: Final = "the host's storage does not have the file any more"
 _MIB: Final = 1024 * 1024
+_LEFT: Final[set[asyncio.Future[None]]] = set()
 _TURNS: Final[WeakValueDictionary[tuple[int, str], asyncio.Lock]] = WeakValueDictionary()
 
 
@@ -44,13 +45,15 @@ async def read_stored(
     """
     place: Any = None
     file: BinaryIO | None = None
+    fetch: asyncio.Future[Any] | None = None
     remote = _is_remote()
     turn = _turn(path) if remote else asyncio.Lock()
     locked = False
     try:
         async with asyncio.timeout(patience):
             locked = await turn.acquire()
-            place = await asyncio.to_thread(host_module("storage.provider").Storage.get_file, path)
+            fetch = asyncio.ensure_future(asyncio.to_thread(host_module("storage.provider").Storage.get_file, path))
+            place = await asyncio.shield(fetch)
             file = await asyncio.to_thread(_open, place, max_bytes)
         found = 0
         while True:
@@ -68,11 +71,30 @@ async def read_stored(
         _log.warning("the host did not deliver a file's content: %s", type(error).__name__)
         raise FileAccessError("the host did not deliver the file") from error
     finally:
+        if fetch is not None and not fetch.done():
+            _leave(fetch, turn, remote)
+        else:
+            try:
+                await asyncio.to_thread(_put_away, file, place, remote)
+            finally:
+                if locked:
+                    turn.release()
+
+
+def _leave(fetch: asyncio.Future[Any], turn: asyncio.Lock, remote: bool) -> None:
+    """The reader has gone while a thread still writes the copy: the next reader's turn comes when the thread has ended."""
+
+    async def end() -> None:
         try:
-            await asyncio.to_thread(_put_away, file, place, remote)
+            await asyncio.to_thread(_put_away, None, await fetch, remote)
+        except Exception as error:  # noqa: BLE001 - nobody waits for the file any more
+            _log.info("a file that nobody waits for was not delivered: %s", type(error).__name__)
         finally:
-            if locked:
-                turn.release()
+            turn.release()
+
+    task = asyncio.ensure_future(end())
+    _LEFT.add(task)
+    task.add_done_callback(_LEFT.discard)
 
 
 def write_stored(data: bytes, name: str, tags: dict[str, str]) -> str:

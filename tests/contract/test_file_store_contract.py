@@ -334,6 +334,34 @@ async def test_a_reader_who_stops_early_holds_up_nobody(tmp_path: Path, monkeypa
     assert await content(store_of(host, patience=0.5), "f") == PNG.data
 
 
+async def test_a_reader_who_leaves_during_the_download_disturbs_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread cannot be cancelled: it goes on writing to the one place of the file, and what it leaves is removed."""
+    host = installed(FakeHost(tmp_path, "s3", True), monkeypatch)
+    host.add("f", "me", PNG.data)
+    running, most = [0], [0]
+
+    def slowly(path: str) -> str:
+        running[0] += 1
+        most[0] = max(most[0], running[0])
+        copy = tmp_path / "f_a.png"
+        with copy.open("wb") as file:
+            time.sleep(0.05)
+            file.write(host.storage.remote[path])
+        running[0] -= 1
+        return str(copy)
+
+    monkeypatch.setattr(host.storage, "get_file", slowly)
+    for _ in range(3):
+        leaver = asyncio.ensure_future(content(store_of(host), "f"))
+        await asyncio.sleep(0.02)
+        leaver.cancel()
+        assert await content(store_of(host), "f") == PNG.data
+    assert most[0] == 1
+    assert not (tmp_path / "f_a.png").exists()
+
+
 async def test_a_file_that_is_not_whole_is_not_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     host = installed(FakeHost(tmp_path, "s3", True), monkeypatch)
     host.add("f", "me", b"content")
