@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable
 
 from attrs import evolve
 
-from openrouter_pipe.ports.items import FunctionCallItem, InputItem, ReasoningItem
+from openrouter_pipe.ports.items import FunctionCallItem, InputItem, MessageItem, ReasoningItem, Role
 
 
 def without_reasoning(items: Iterable[InputItem], goes: Callable[[ReasoningItem], bool]) -> tuple[InputItem, ...]:
     """``items`` without the reasoning for which ``goes`` holds; the very same objects otherwise.
 
-    Calls right behind such reasoning lose the provider's own item ids, by which it would miss what is no longer there.
+    Calls behind such reasoning, up to their outputs, lose the provider's own item ids, by which it would miss what is no
+    longer there.
     """
     kept: list[InputItem] = []
     behind = False
@@ -24,6 +25,8 @@ def without_reasoning(items: Iterable[InputItem], goes: Callable[[ReasoningItem]
                     kept.append(item)
             case FunctionCallItem() if behind:
                 kept.append(evolve(item, id=None, payload={}))
+            case MessageItem(role=Role.ASSISTANT):
+                kept.append(item)
             case _:
                 behind = False
                 kept.append(item)

@@ -111,3 +111,12 @@ def test_without_proofs_only_what_can_be_refused_goes() -> None:
     )
     assert without_proofs(items) == (FunctionCallItem("c", "f", "{}"), items[3], words, kept, items[6])
     assert without_proofs(without_proofs(items)) == without_proofs(items)
+
+
+def test_words_between_reasoning_and_its_calls_hide_it_from_neither() -> None:
+    said = MessageItem(Role.ASSISTANT, (TextPart("Let me look."),))
+    reasoning, call, output = turn("openai-responses-v1")
+    asked = MessageItem(Role.USER, (TextPart("and now?"),))
+    later = FunctionCallItem("d", "f", "{}", id="fc_2", payload={"id": "fc_2"})
+    items = (reasoning, said, call, output, later, asked, later)
+    assert without_proofs(items) == (said, FunctionCallItem("c", "f", "{}"), output, later, asked, later)
