@@ -1,7 +1,7 @@
 """Files that the host names beside the messages, as parts of the latest one. Not here: whether a model takes them.
 
 The host puts the text of documents and recordings into the messages itself. What it leaves alone is sent as it is: images and
-videos, and everything where the model's settings say that it shall not do so.
+videos, what it tried and failed to read, and everything where the model's settings say that it shall not do so.
 """
 
 from __future__ import annotations
@@ -42,8 +42,15 @@ def attached(metadata: dict[str, Any]) -> tuple[FilePart, ...]:
             continue
         meta = mapping(file.get("meta"))
         content_type = text(members.get("content_type")) or text(meta.get("content_type"))
-        if host_reads and not content_type.startswith(_NEVER_READ_BY_HOST):
+        if host_reads and not content_type.startswith(_NEVER_READ_BY_HOST) and not _unreadable(file):
             continue
         name = text(members.get("name")) or text(meta.get("name")) or text(file.get("filename"))
         found.setdefault(file_id, FilePart(name or None, host_id=file_id))
     return tuple(found.values())
+
+
+def _unreadable(file: dict[str, Any]) -> bool:
+    """Whether the host has tried to take the text out of it and has none (a scan, or a recording without a transcriber)."""
+    data = mapping(file.get("data"))
+    failed = data.get("status") == "failed" or bool(text(file.get("error")))
+    return failed and not text(data.get("content"))

@@ -179,3 +179,17 @@ def test_generated_image_from_the_model_is_shown(listening: WebUIHost, person: B
     large = person.page.locator("img[src*='/api/v1/files/']")
     person.page.wait_for_timeout(500)
     assert large.count() > 1
+
+
+def test_unheard_recording_from_the_page_reaches_the_model(host: WebUIHost, provider: Provider, tmp_path: Path) -> None:
+    """A host without a transcriber keeps the file and has no words of it."""
+    content = recording()
+    names = {model["id"]: model["name"] for model in host.models()}
+    with open_browser(tmp_path / "profile") as someone:
+        someone.sign_in(host.url)
+        afresh(someone, host, names[EVERYTHING])
+        upload(someone, host, "voice.wav", "audio/wav", content, stored=True)
+        seen = Seen(provider)
+        assert asked(someone, venvs.ROOT / "build" / f"webui-upload-unheard-{host.version}.png")
+        assert digest(base64.b64decode(seen.block["input_audio"]["data"])) == digest(content)
+        assert seen.block["input_audio"]["format"] == "wav"

@@ -97,6 +97,24 @@ def test_the_hosts_own_record_of_a_file_is_read() -> None:
 
 
 @pytest.mark.parametrize(
+    ("file", "is_sent"),
+    [
+        ({"data": {"status": "failed", "error": "no words"}}, True),  # 0.12.4
+        ({"data": {"status": "pending"}, "error": "no words"}, True),  # 0.6.28, whose page keeps the early record
+        ({"data": {"status": "failed", "content": "Text."}}, False),
+        ({"data": {"status": "completed", "content": "Text."}}, False),
+        ({"data": {"status": "completed"}}, False),
+        ({"data": {"status": "pending"}, "error": ""}, False),
+        ({"data": "x", "error": 5}, False),
+    ],
+)
+def test_what_the_host_failed_to_read_is_attached(file: dict[str, object], is_sent: bool) -> None:
+    """Its text is nowhere then: without the file the model would know nothing of it, and the user nothing of that."""
+    files = metadata(entry("a", "audio/wav", "voice.wav", file={"id": "a", **file}))
+    assert attached(files) == ((FilePart("voice.wav", host_id="a"),) if is_sent else ())
+
+
+@pytest.mark.parametrize(
     "value",
     [
         {},
