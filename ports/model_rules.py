@@ -7,6 +7,7 @@ told in `openrouter_pipe.domain.shaping.rules`.
 
 from __future__ import annotations
 
+import fnmatch
 import functools
 import json
 import re
@@ -34,6 +35,8 @@ _LONGEST: Final = 100_000
 _MOST_RULES: Final = 500
 _KEYS: Final = ("models", "effort", "max_output_tokens", "endpoint", "provider", "enforce")
 _GLOB: Final = re.compile(r"[\w.:~@/*?!\[\]-]{1,200}", re.ASCII)
+_NEVER: Final = "(?!)"
+"""In a glob's pattern: a class that no character is of, such as ``[9-0]``."""
 _CLASS: Final = re.compile(r"\[!?[^\[\]!][^\[\]]*\]")
 
 
@@ -162,7 +165,8 @@ def _globs(name: str, given: JsonValue) -> tuple[str, ...]:
             raise ModelRulesError(f'{name}: models must be a glob such as "anthropic/*" or a list of them')
         for piece in one.split(","):
             glob = piece.strip()
-            if not _GLOB.fullmatch(glob) or {"[", "]"} & set(_CLASS.sub("", glob)):
+            is_whole = _GLOB.fullmatch(glob) and not {"[", "]"} & set(_CLASS.sub("", glob))
+            if not is_whole or _NEVER in fnmatch.translate(glob.lower()):
                 raise ModelRulesError(
                     f'{name}: models: {shown(glob)} is no glob; write a model id with * or ?, "openai/*"'
                 )

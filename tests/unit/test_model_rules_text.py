@@ -83,6 +83,8 @@ def test_a_list_keeps_its_order_and_an_object_is_keyed_by_glob() -> None:
 NO_GLOB = "is no glob"
 BAD = {
     "no JSON": ('[{"models": "a/*", }]', "line 1, column", "check commas"),
+    "a class turned round": ('[{"models": "openai/[9-0]*", "effort": "low"}]', "entry 1", NO_GLOB),
+    "a class turned round by its case": ('[{"models": "[Z-a]penai/*", "effort": "low"}]', "entry 1", NO_GLOB),
     "single quotes": ("[{'models': 'a/*'}]", "not valid JSON", "quotes"),
     "cut off": ('[{"models": "a/*"', "not valid JSON", "brackets"),
     "a word": ('"anthropic/*"', "JSON list of rules", "globs as keys"),
