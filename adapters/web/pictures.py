@@ -28,6 +28,10 @@ EDGE: Final = 256
 """Width and height of a picture at the most; icons are shown at a tenth of it."""
 
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
+_JPEG: Final = b"\xff\xd8\xff"
+_SCAN: Final = b"\xff\xda"
+_MOST_SCANS: Final = 100
+"""Of a JPEG, those of pictures inside it included; writers make about ten. Each may cover all of it again with a few bytes."""
 _FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF")
 _BROKEN: Final = (
     OSError,
@@ -74,6 +78,8 @@ def _converted(data: bytes) -> str:
     is_drawing = looks_like_drawing(data)
     if not is_drawing and not _is_raster(data):
         raise FileAccessError("the file is not a PNG, JPEG, WebP, GIF or SVG picture")
+    if data.startswith(_JPEG) and data.count(_SCAN) > _MOST_SCANS:
+        raise FileAccessError("the picture has too many layers")
     with _AT_ONCE:
         if is_drawing:
             drawing = plain_drawing(data, EDGE)
@@ -88,7 +94,7 @@ def _converted(data: bytes) -> str:
 
 def _is_raster(data: bytes) -> bool:
     riff = data[:4] == b"RIFF" and data[8:12] == b"WEBP"
-    return riff or data.startswith((_PNG, b"\xff\xd8\xff", b"GIF87a", b"GIF89a"))
+    return riff or data.startswith((_PNG, _JPEG, b"GIF87a", b"GIF89a"))
 
 
 def _has_pillow() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import io
 import json
 import struct
 import time
@@ -392,3 +393,17 @@ def test_the_pipe_looks_for_icons_beside_the_api_unless_they_are_switched_off():
     latest.settings = read_settings({"UPDATE_MODEL_IMAGES": False})
     assert place() is None
     assert isinstance(PipeContainer().icons(), WebIcons)
+
+
+async def test_a_picture_of_endless_layers_is_refused_before_it_is_read():
+    """Each scan of a progressive JPEG goes over all of it again, and takes a few bytes."""
+    image = pytest.importorskip("PIL.Image")
+    written = io.BytesIO()
+    image.new("L", (2048, 2048), 128).save(written, "JPEG", progressive=True)
+    usual = written.getvalue()
+    assert (await png_data_url(usual)).startswith("data:image/png")
+    last = usual[usual.rindex(b"\xff\xda") : -2]
+    begun = time.process_time()
+    with pytest.raises(FileAccessError):
+        await png_data_url(usual[:-2] + last * 5_000 + usual[-2:])
+    assert time.process_time() - begun < 1
