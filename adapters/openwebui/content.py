@@ -40,6 +40,7 @@ def _message(entry: dict[str, Any]) -> ChatMessage | None:
     name = entry.get("role", "user")
     if not isinstance(name, str):
         return None
+    name = name.strip().lower()
     if name in _TOOL_ROLES:
         call_id = text(entry.get("tool_call_id"))
         return ChatMessage(None, read_parts(entry.get("content")), tool_call_id=call_id) if call_id else None

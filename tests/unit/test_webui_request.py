@@ -73,6 +73,12 @@ def test_messages_of_nobody_are_left_out(role):
     assert [message.parts for message in messages] == [(TextPart("y"),)]
 
 
+@pytest.mark.parametrize("role", ["System", "SYSTEM", " system "])
+def test_a_role_counts_in_any_spelling(role):
+    (message,) = read({"messages": [{"role": role, "content": "Obey."}]}).messages
+    assert (message.role, message.parts) == (Role.SYSTEM, (TextPart("Obey."),))
+
+
 def test_roles_tools_and_reasoning_of_the_history():
     messages = read(
         {
