@@ -469,7 +469,33 @@ async def listing(bench: Bench) -> list[Figure]:
     for _ in range(bench.runs):
         used, _ = await cpu(_repeat(50, pipe.pipes))
         mine.append(used / 50 * 1e3)
-    return [Figure("pipes", "pipes() warm, 400 models", "ms", mine).at_most(1)]
+    warm = Figure("pipes", "pipes() warm, 400 models", "ms", mine).at_most(1)
+    fresh, stops, bare = [], [], []
+    floor = bench.floors[0]
+    for run in range(bench.runs):
+        busy()
+        used, found = await cpu(_another_list(bench, f"{run}-of-cpu"))
+        fresh.append(used * 1e3)
+        if len(found) < 400:
+            bench.wrong.append(f"pipes, fetched: {len(found)} models instead of 400")
+        stop, _ = await _longest_block(_another_list(bench, f"{run}-of-stops"))
+        stops.append(stop * 1e3)
+        used, _ = await cpu(floor.models())
+        bare.append(used * 1e3)
+    pipe.valves = pipe.Valves(**bench.caller.stored)
+    indexed = Figure("catalogue", "list of 400 models fetched, read, indexed", "ms", fresh, bare, "fetched and decoded")
+    blocked = Figure("catalogue_loop", "the same: event loop blocked for", "ms", stops)
+    return [warm, indexed, blocked.at_most(10)]
+
+
+async def _another_list(bench: Bench, key: str) -> list[Any]:
+    """Another key is another list: it is fetched, read and indexed anew, behind the one that is known, until it is done."""
+    pipe, before = bench.caller.pipe, asyncio.all_tasks()
+    pipe.valves = pipe.Valves(**{**bench.caller.stored, "API_KEY": f"sk-or-{key}"})
+    found: list[Any] = await pipe.pipes()
+    while started := asyncio.all_tasks() - before:
+        await asyncio.wait(started)
+    return found
 
 
 async def image(bench: Bench) -> list[Figure]:

@@ -58,6 +58,10 @@ class HttpxFloor:
                 *blocks, rest = (rest + chunk).split(b"\n\n")
                 yield [orjson.loads(block[6:]) for block in blocks if block.startswith(b"data: {")]
 
+    async def models(self) -> Any:
+        """The list of models, decoded."""
+        return orjson.loads((await self._client.get(f"{self._base}/models")).content)
+
     async def seen(self) -> dict[str, int]:
         """What the source has seen; see `bench_source`."""
         return (await self._client.get(f"{self._base}/seen")).json()
