@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import subprocess
 import time
@@ -156,17 +157,28 @@ def test_the_plan_on_the_command_line(fresh: WebUIHost, base_valves: dict[str, A
         "OFFLINE_MODE": "true",
         "COLUMNS": "200",
     }
-    shown = subprocess.run(
-        [*program, "sync", "--dry-run"],
-        env=environment,
-        cwd=fresh.data_dir,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert shown.returncode == 0, shown.stderr[-2000:]
-    assert model_id("openai/gpt-5-mini") in shown.stdout
-    assert "new" in shown.stdout
-    assert "2 models are on offer" in shown.stdout
-    assert webui_setup.SIMULATOR_KEY not in shown.stdout + shown.stderr
+
+    def command(*words: str) -> str:
+        done = subprocess.run(
+            [*program, "sync", *words],
+            env=environment,
+            cwd=fresh.data_dir,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert webui_setup.SIMULATOR_KEY not in done.stdout + done.stderr
+        return done.stdout
+
+    shown = command("--dry-run")
+    assert model_id("openai/gpt-5-mini") in shown
+    assert "new" in shown
+    planned = re.search(r"(\d) records would be written, 2 models are on offer", shown)
+    assert planned
     assert tables(fresh) == before
+    assert f"{planned[1]} records were written, 2 models are on offer" in command()
+    written = record(fresh, model_id("openai/gpt-5-mini"))
+    assert written is not None
+    assert written["meta"]["capabilities"]["vision"] is True
+    assert "0 records would be written" in command("--dry-run")
