@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -76,22 +74,7 @@ def test_a_user_is_refused(fresh: WebUIHost, stream: bool) -> None:
 
 
 def test_the_doctor_outside_reads_the_stored_valves(fresh: WebUIHost) -> None:
-    python = venvs.venv_python(venvs.venv_path(fresh.version))
-    program = [str(python), "-c", "import sys; from openrouter_pipe.composition.cli import main; sys.exit(main())"]
-    done = subprocess.run(
-        [*program, "doctor", "--from", "host", "--json", "--pipe-id", FUNCTION_ID],
-        env={
-            **os.environ,
-            "DATA_DIR": str(fresh.data_dir),
-            "PYTHONPATH": str(venvs.ROOT / ".typing"),
-            "WEBUI_SECRET_KEY": SECRET,
-            "OFFLINE_MODE": "true",
-        },
-        cwd=fresh.data_dir,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = fresh.command("doctor", "--from", "host", "--json", "--pipe-id", FUNCTION_ID)
     told = json.loads(done.stdout)
     assert told["settings_from"] == "the valves stored in Open WebUI"
     seen = {check["name"]: (check["status"], check["evidence"]) for check in told["checks"]}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
 import sqlite3
 import subprocess
@@ -117,25 +116,8 @@ def test_the_plan_on_the_command_line_shows_icons(pictured: WebUIHost, base_valv
 
 
 def run_sync(host: WebUIHost, *options: str) -> str:
-    """The command, as an operator runs it with Open WebUI's Python."""
-    python = venvs.venv_python(venvs.venv_path(host.version))
-    program = [str(python), "-c", "import sys; from openrouter_pipe.composition.cli import main; sys.exit(main())"]
-    environment = {
-        **os.environ,
-        "DATA_DIR": str(host.data_dir),
-        "PYTHONPATH": str(venvs.ROOT / ".typing"),
-        "WEBUI_SECRET_KEY": "end-to-end-secret",
-        "OFFLINE_MODE": "true",
-        "COLUMNS": "200",
-    }
-    done = subprocess.run(
-        [*program, "sync", *options],
-        env=environment,
-        cwd=host.data_dir,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    """What the command prints."""
+    done = host.command("sync", *options)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
 

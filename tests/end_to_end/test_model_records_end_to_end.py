@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sqlite3
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -147,26 +145,9 @@ def test_the_plan_on_the_command_line(fresh: WebUIHost, base_valves: dict[str, A
     fresh.set_valves(
         FUNCTION_ID, {**base_valves, **OFF, **chosen}
     )  # the server's own worker learns of it at the next call
-    python = venvs.venv_python(venvs.venv_path(fresh.version))
-    program = [str(python), "-c", "import sys; from openrouter_pipe.composition.cli import main; sys.exit(main())"]
-    environment = {
-        **os.environ,
-        "DATA_DIR": str(fresh.data_dir),
-        "PYTHONPATH": str(venvs.ROOT / ".typing"),
-        "WEBUI_SECRET_KEY": "end-to-end-secret",
-        "OFFLINE_MODE": "true",
-        "COLUMNS": "200",
-    }
 
     def command(*words: str) -> str:
-        done = subprocess.run(
-            [*program, "sync", *words],
-            env=environment,
-            cwd=fresh.data_dir,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = fresh.command("sync", *words)
         assert done.returncode == 0, done.stderr[-2000:]
         assert webui_setup.SIMULATOR_KEY not in done.stdout + done.stderr
         return done.stdout

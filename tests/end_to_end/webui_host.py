@@ -255,6 +255,18 @@ class WebUIHost:
             raise HostError(f"{request.method} {request.url.path}: HTTP {reply.status_code} {reply.text[:500]}")
         return reply.json()
 
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """`openrouter-pipe` as an operator runs it: with the server's Python, in its environment."""
+        main = "import sys; from openrouter_pipe.composition.cli import main; sys.exit(main())"
+        return subprocess.run(
+            [str(venvs.venv_python(venvs.venv_path(self.version))), "-c", main, *words],
+            env={**self._environment(), "PYTHONPATH": str(venvs.ROOT / ".typing"), "COLUMNS": "200"},
+            cwd=self.data_dir,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
     def create_function(self, function_id: str, content: str, *, name: str | None = None) -> dict[str, Any]:
         """Uploads a new function, switched off as Open WebUI leaves it."""
         return dict(self.post("/api/v1/functions/create", self._function_form(function_id, content, name)))

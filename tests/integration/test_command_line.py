@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import io
 import json
-import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -207,15 +204,7 @@ def test_a_pipe_gets_text_only(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    shutil.copytree(prepared.root, tmp_path / "copy")
-    monkeypatch.chdir(tmp_path / "copy")
-    environment = prepared.environment
-    for name in os.environ:
-        if not name.startswith("PYTEST_"):
-            monkeypatch.delenv(name)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    prepared.enter_copy(tmp_path / "copy", monkeypatch)
     with contextlib.suppress(SystemExit):
         main(shlex.split(line))
     told = capfd.readouterr()

@@ -7,13 +7,10 @@ is in no table fails with its page and line. How pages write commands is told in
 
 from __future__ import annotations
 
-import io
 import json
-import os
 import re
 import select
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -97,15 +94,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]
 @pytest.fixture
 def installation(prepared: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installation:
     """A copy that the command may change; it is the working directory, and the environment is the installation's."""
-    shutil.copytree(prepared.root, tmp_path / "copy", symlinks=True)
-    monkeypatch.chdir(tmp_path / "copy")
-    environment = prepared.environment
-    for name in os.environ:
-        if not name.startswith("PYTEST_"):
-            monkeypatch.delenv(name)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    prepared.enter_copy(tmp_path / "copy", monkeypatch)
     return prepared
 
 

@@ -6,11 +6,15 @@ Lives here: preparing it. Not here: any expectation.
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import shutil
+import sys
 import threading
 from datetime import datetime
 from pathlib import Path
+
+import pytest
 
 from openrouter_pipe.adapters.filesystem import archives
 from openrouter_pipe.adapters.redis import RedisCostSink, RedisLink, connect
@@ -94,6 +98,18 @@ class Installation:
             "SESSION_LOG_ZIP_PASSWORD": PASSWORD,
             "COLUMNS": "120",
         }
+
+    def enter_copy(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Work in a copy at ``folder``, which commands may change, with this environment and nothing typed."""
+        shutil.copytree(self.root, folder, symlinks=True)
+        monkeypatch.chdir(folder)
+        environment = self.environment  # read before it is cleared: PATH stays
+        for name in os.environ:
+            if not name.startswith("PYTEST_"):
+                monkeypatch.delenv(name)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "stdin", io.StringIO(""))
 
     async def _fill(self) -> None:
         data = {"DATA_DIR": str(self.root / "data")}
