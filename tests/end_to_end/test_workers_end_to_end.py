@@ -77,14 +77,17 @@ def deployment(
     """Open WebUI with two workers."""
     venvs.ensure(venvs.MAIN_VERSION)
     environment = {
-        "UVICORN_WORKERS": "2",
         "REDIS_URL": redis_server.url,
         "WEBSOCKET_MANAGER": "redis",
         "WEBSOCKET_REDIS_URL": redis_server.url,
         "DATABASE_URL": postgres_url(),
     }
     folder = tmp_path_factory.mktemp("webui-workers")
-    with WebUIHost(venvs.MAIN_VERSION, folder, environment=environment) as host:
+    # The first start fills the database. Two workers would insert the same rows of settings, and the one that comes second
+    # fails while it starts, upon which uvicorn ends the whole server.
+    with WebUIHost(venvs.MAIN_VERSION, folder, environment=environment):
+        pass
+    with WebUIHost(venvs.MAIN_VERSION, folder, environment=environment | {"UVICORN_WORKERS": "2"}) as host:
         valves = {"BASE_URL": provider.url, "API_KEY": webui_setup.SIMULATOR_KEY, "ARTIFACT_ENCRYPTION_KEY": "a key"}
         webui_setup.install_pipe(host, valves | {"COSTS_REDIS_DUMP": True})
         yield host
