@@ -101,8 +101,7 @@ class NativeItems:
                 self._running[call.call_id] = event
                 yield from self._add_call(index, call)
             case ToolFinished(index, call, output):
-                self._running.pop(call.call_id, None)
-                if call.call_id not in self._called:
+                if self._running.pop(call.call_id, None) is None:
                     # It never began (no such tool, bad arguments, ...), and an output without its call is shown nowhere.
                     yield from self._add_call(index, call)
                 yield from self._add_output((index, 0), call, output)

@@ -42,14 +42,16 @@ _LONGEST_NAME: Final = 64
 _BAD_NAME: Final = re.compile(r"[^a-zA-Z0-9_-]")
 
 
-def repair(items: Sequence[InputItem]) -> tuple[InputItem, ...]:
-    """A sequence that is valid by construction; see the module."""
+def repair(items: Sequence[InputItem], before: Iterable[InputItem] = ()) -> tuple[InputItem, ...]:
+    """A sequence that is valid by construction; see the module. ``before``: what stands in front of it in the same
+    request, repaired already, whose ids are not to be used again."""
+    earlier = tuple(before)
     replayable = [item for item in items if _is_replayable(item)]
-    paired = _pair(replayable)
+    paired = _pair(replayable, {item.call_id for item in earlier if isinstance(item, FunctionCallItem)})
     signed = _drop_unsigned_runs(paired)
     filled = without_reasoning(signed, is_empty)
     followed = _drop_dangling_reasoning(filled)
-    return tuple(_unique_ids(followed))
+    return tuple(_unique_ids(followed, earlier))
 
 
 def _is_replayable(item: InputItem) -> bool:
@@ -65,10 +67,10 @@ def _is_replayable(item: InputItem) -> bool:
             return True
 
 
-def _pair(items: Sequence[InputItem]) -> list[InputItem]:
-    """Give every call one output behind it, drop the outputs that are left, make call ids unique."""
+def _pair(items: Sequence[InputItem], taken: set[str]) -> list[InputItem]:
+    """Give every call one output behind it, drop the outputs that are left, make call ids unique. ``taken`` are those in
+    use; the new ones join them."""
     outputs = _match_outputs(items)
-    taken: set[str] = set()
     numbers: dict[str, int] = {}
     paired: list[InputItem] = []
     waiting: list[FunctionOutputItem] = []  # outputs to place behind the present run of calls
@@ -205,8 +207,8 @@ def _drop_dangling_reasoning(items: Sequence[InputItem]) -> list[InputItem]:
     return kept
 
 
-def _unique_ids(items: Iterable[InputItem]) -> Iterable[InputItem]:
-    seen: dict[str, InputItem] = {}
+def _unique_ids(items: Iterable[InputItem], before: Iterable[InputItem]) -> Iterable[InputItem]:
+    seen = {item.id: item for item in before if not isinstance(item, OpaqueItem) and item.id is not None}
     for item in items:
         if isinstance(item, OpaqueItem) or item.id is None:
             yield item

@@ -172,7 +172,8 @@ class Turn:
             self._tail, self._refused = without_proofs(self._tail), len(self._made)
         history = sent.input[: len(sent.input) - len(self._tail)]
         self._made += (*self._reducer.items(), *outputs)
-        self._tail = repair((*without_proofs(self._made[: self._refused]), *self._made[self._refused :]))
+        made = (*without_proofs(self._made[: self._refused]), *self._made[self._refused :])
+        self._tail = repair(made, history)
         following = attrs.evolve(sent, input=(*history, *self._tail))
         if self._tool_rounds > self._policies.tools.max_loops:
             return attrs.evolve(following, tools=(), tool_choice=None, parallel_tool_calls=None)

@@ -216,13 +216,14 @@ async def test_tools_of_ours_are_shown_and_never_left_to_the_host():
     assert stored.output[2]["embeds"] == ["<p>x</p>"]
 
 
-async def test_a_call_id_used_again_in_a_later_round_keeps_both_cards():
+@pytest.mark.parametrize("began", [True, False], ids=["ran", "was refused before it began"])
+async def test_a_call_id_used_again_in_a_later_round_keeps_both_cards(began):
     again = FunctionCallItem(CALL.call_id, CALL.name, '{"n": 2}')
     second = attrs.evolve(OUTPUT, text="second", files=(), embeds=())
     events = (
         ToolStarted(0, CALL),
         ToolFinished(1, CALL, OUTPUT),
-        ToolStarted(2, again),
+        *((ToolStarted(2, again),) if began else ()),
         ToolFinished(3, again, second),
     )
     stored = await Case(True, (*events, Completed())).host.chat()

@@ -122,6 +122,20 @@ def test_call_ids_used_again_become_unique_and_keep_their_outputs() -> None:
     assert [item.output for item in parallel[2:]] == ["1", "2"]  # type: ignore[union-attr]
 
 
+def test_ids_of_what_stands_before_are_not_used_again() -> None:
+    before = (USER, call("a", id="fc_1"), output("a"), SAID, USER)
+    items = (call("a", id="fc_1"), call("b", id="fc_2"), output("a", "1"), output("b", "2"))
+    tail = repair(items, before)
+    calls = [item for item in tail if isinstance(item, FunctionCallItem)]
+    assert [(item.call_id, item.id) for item in calls] == [("a_2", None), ("b", "fc_2")]
+    assert [(item.call_id, item.output) for item in tail if isinstance(item, FunctionOutputItem)] == [
+        ("a_2", "1"),
+        ("b", "2"),
+    ]
+    ids = [item.call_id for item in repair((*before, *items)) if isinstance(item, FunctionCallItem)]
+    assert ids == ["a", "a_2", "b"]  # the next turn replays the same names: what a provider has cached stays good
+
+
 def test_an_output_belongs_to_its_own_turn() -> None:
     fixed = repair((USER, call("a"), USER, call("a"), output("a", "mine")))
     assert fixed[2] == output("a", NO_OUTPUT)
