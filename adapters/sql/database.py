@@ -56,6 +56,11 @@ class Database:
         self._own = OwnLoop("openrouter-pipe sqlite")
         self._closed = False
 
+    @property
+    def deadline(self) -> float:
+        """Seconds per transaction."""
+        return self._deadline
+
     async def aclose(self) -> None:
         """Close every connection; the database cannot be used afterwards."""
         self._closed = True

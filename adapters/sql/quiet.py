@@ -22,15 +22,19 @@ _PATIENCE = 6.0
 
 
 class _Unspoken:
-    """A call that does not tell its arguments."""
+    """A call that does not tell its arguments, and remembers the cursor that it led to."""
 
-    __slots__ = ("_call",)
+    __slots__ = ("_call", "cursor")
 
     def __init__(self, call: Callable[[], Any]) -> None:
         self._call = call
+        self.cursor: sqlite3.Cursor | None = None
 
     def __call__(self) -> Any:
-        return self._call()
+        result = self._call()
+        if isinstance(result, sqlite3.Cursor):
+            self.cursor = result
+        return result
 
     def __repr__(self) -> str:
         return "<a statement of openrouter-pipe>"
@@ -40,14 +44,26 @@ class QuietConnection(aiosqlite.Connection):
     """A connection of the driver whose work has no name. Everything that it does passes through this one method."""
 
     async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        work = super()._execute(_Unspoken(partial(fn, *args, **kwargs)))  # type: ignore[no-untyped-call]
-        call = asyncio.ensure_future(work)
-        call.add_done_callback(_heard)
+        work = _Unspoken(partial(fn, *args, **kwargs))
+        call = self._called(work)
         try:
             return await asyncio.shield(call)
         except asyncio.CancelledError:
-            await asyncio.wait([call], timeout=_PATIENCE)
+            # A statement that got the lock after all would keep it until nobody refers to its rows any more.
+            undone = self._called(_Unspoken(partial(self._give_up, work)))
+            await asyncio.wait([call, undone], timeout=_PATIENCE)
             raise
+
+    def _called(self, work: _Unspoken) -> asyncio.Future[Any]:
+        """Have the connection's thread do it, after what it does already, whether or not somebody waits for it."""
+        call = asyncio.ensure_future(super()._execute(work))  # type: ignore[no-untyped-call]
+        call.add_done_callback(_heard)
+        return call
+
+    def _give_up(self, work: _Unspoken) -> None:
+        if work.cursor is not None:
+            work.cursor.close()
+        self._conn.rollback()
 
 
 def _heard(call: asyncio.Future[Any]) -> None:

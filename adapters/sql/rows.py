@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -87,7 +87,31 @@ def row_of(artifact: Artifact, sealed: Sealed, created_at: datetime) -> dict[str
     }
 
 
-async def upsert(connection: AsyncConnection, table: Table, rows: Sequence[dict[str, object]]) -> set[str]:
+def weight(row: Mapping[str, object]) -> int:
+    """About how many bytes of payload a row writes."""
+    return size_of(row["payload"])
+
+
+def size_of(value: object, limit: int | None = None) -> int:
+    """Characters of text in a value, roughly and quickly; stops counting at the limit."""
+    total = 0
+    waiting = [value]
+    while waiting and (limit is None or total <= limit):
+        match waiting.pop():
+            case str() as text_value:
+                total += len(text_value)
+            case Mapping() as mapping:
+                waiting.extend(mapping.values())
+                total += 8 * len(mapping)
+            case Sequence() as sequence:
+                waiting.extend(sequence)
+                total += 2 * len(sequence)
+            case _:
+                total += 8
+    return total
+
+
+async def upsert(connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, object]]) -> set[str]:
     """Insert or replace rows in one statement; a row whose id lives in another chat stays as it is. The ids written."""
     result = await connection.execute(_upsert(connection.dialect.name, table), rows)
     return {str(one) for one in result.scalars()}

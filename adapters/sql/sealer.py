@@ -26,8 +26,7 @@ class SealingSqlArtifactStore(SqlArtifactStore):
         """See `SealingArtifactStore.seal`."""
         unique = list({artifact.id: artifact for artifact in reversed(artifacts)}.values())[::-1]
         name = self._fitted(tables.table_name(policy.pipe_id, policy.key.reveal()))
-        table = tables.describe(name, None)
-        return [_from_columns(name, row) for row in await self._seal_all(unique, table, policy)]
+        return [_from_columns(name, row) for row in await self._seal_all(unique, name, policy)]
 
     async def unseal(self, rows: Sequence[SealedArtifact], policy: StorePolicy) -> dict[str, Artifact]:
         """See `SealingArtifactStore.unseal`."""
@@ -42,13 +41,12 @@ class SealingSqlArtifactStore(SqlArtifactStore):
         durable: set[str] = set()
         good = [row for row in rows if _ID.fullmatch(row.id) and self._is_table_of(row.table, pipe_id)]
         for name in dict.fromkeys(row.table for row in good):
-            table = await self.database.ensure(name)
             batch = {row.id: _columns(row) for row in good if row.table == name}
-            durable |= await self._write(table, list(batch.values()))
+            written = await self._store(name, list(batch.values()))
+            if written.failure:
+                raise ArtifactStoreError(written.failure)
+            durable |= written.durable
         return frozenset(durable)
-
-    def _fitted(self, name: str) -> str:
-        return tables.fit(name, is_sqlite=self.database.location().is_sqlite)
 
     def _is_table_of(self, name: str, pipe_id: str) -> bool:
         """Whether it is a table of this pipe, of whatever key: a queue must not make us write anywhere else."""

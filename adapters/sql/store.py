@@ -28,9 +28,9 @@ from openrouter_pipe.adapters.sql.database import (
     translated,
 )
 from openrouter_pipe.adapters.sql.envelope import EnvelopeError, Place, seal, unseal
-from openrouter_pipe.adapters.sql.rows import StoredRow, among, row_of, selection, stored, upsert
+from openrouter_pipe.adapters.sql.joined import JoinedWrites, Row, Written
+from openrouter_pipe.adapters.sql.rows import StoredRow, among, row_of, selection, size_of, stored, upsert
 from openrouter_pipe.ports.artifacts import Artifact, ArtifactStoreError, StorePolicy
-from openrouter_pipe.ports.json import JsonValue
 
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
@@ -77,6 +77,7 @@ class SqlArtifactStore:
         deadline: float | None = None,
     ) -> None:
         self.database = Database(environment) if deadline is None else Database(environment, deadline=deadline)
+        self._joined = JoinedWrites(self._write, self.database.deadline)
         self._now = now
         self._warned: OrderedDict[str, None] = OrderedDict()
 
@@ -94,18 +95,17 @@ class SqlArtifactStore:
         unique = list({artifact.id: artifact for artifact in reversed(artifacts)}.values())[::-1]
         if not unique:
             return frozenset()
-        name = tables.table_name(policy.pipe_id, policy.key.reveal())
-        table = await self.database.ensure(name)
-        rows = await self._seal_all(unique, table, policy)
+        name = self._fitted(tables.table_name(policy.pipe_id, policy.key.reveal()))
+        rows = await self._seal_all(unique, name, policy)
         durable: set[str] = set()
         size = max(1, policy.batch_size)
         for start in range(0, len(rows), size):
-            try:
-                durable |= await self._write(table, rows[start : start + size])
-            except ArtifactStoreError as error:
-                if not durable:
-                    raise
-                _log.warning("Only %d of %d artifacts were stored: %s", len(durable), len(rows), error)
+            written = await self._store(name, rows[start : start + size])
+            durable |= written.durable
+            if written.failure and not durable:
+                raise ArtifactStoreError(written.failure)
+            if written.failure:
+                _log.warning("Only %d of %d artifacts were stored: %s", len(durable), len(rows), written.failure)
                 break
         return frozenset(durable)
 
@@ -187,13 +187,16 @@ class SqlArtifactStore:
         names = [tables.table_name(policy.pipe_id, key) for key in tables.key_ring(policy)]
         return await self.database.existing(names)
 
+    def _fitted(self, name: str) -> str:
+        return tables.fit(name, is_sqlite=self.database.location().is_sqlite)
+
     async def _seal_all(
-        self, artifacts: Sequence[Artifact], table: Table, policy: StorePolicy
+        self, artifacts: Sequence[Artifact], table: str, policy: StorePolicy
     ) -> list[dict[str, object]]:
         def run() -> list[dict[str, object]]:
-            return [row for artifact in artifacts if (row := self._sealed(artifact, table.name, policy)) is not None]
+            return [row for artifact in artifacts if (row := self._sealed(artifact, table, policy)) is not None]
 
-        return await in_thread_when_large(sum(_size(artifact.payload) for artifact in artifacts), run)
+        return await in_thread_when_large(sum(size_of(artifact.payload, _THREAD_BYTES) for artifact in artifacts), run)
 
     def _sealed(self, artifact: Artifact, table: str, policy: StorePolicy) -> dict[str, object] | None:
         if not _ID.fullmatch(artifact.id) or not _is_storable_name(artifact.chat_id):
@@ -207,32 +210,48 @@ class SqlArtifactStore:
             return None
         return row_of(artifact, sealed, artifact.created_at or self._now())
 
-    async def _write(self, table: Table, rows: Sequence[dict[str, object]]) -> set[str]:
-        """Write a batch; where one row spoils it, row by row. Raises `ArtifactStoreError` when the database is the reason."""
-        try:
-            return await self._upsert(table, rows)
-        except SQLAlchemyError as error:
-            if is_missing_table(error):
-                self.database.forget(table)
-                raise ArtifactStoreError("the table is gone; it is made again at the next turn") from None
-            if not is_about_data(error):
-                raise ArtifactStoreError(f"the database failed: {describe(error)}") from None
-            if len(rows) == 1:
-                _log.warning("Artifact %s was not stored: %s", rows[0]["id"], describe(error))
-                return set()
-        durable: set[str] = set()
-        for row in rows:
-            durable |= await self._write(table, [row])
-        return durable
+    async def _store(self, table: str, rows: Sequence[Row]) -> Written:
+        """Write a batch, on SQLite together with what else waits for the writer; say which rows were refused."""
+        is_sqlite = self.database.location().is_sqlite
+        written = await (self._joined.add(table, rows) if is_sqlite else self._write(table, rows))
+        for one, reason in written.refused.items():
+            _log.warning("Artifact %s was not stored: %s", one, reason)
+        return written
 
-    async def _upsert(self, table: Table, rows: Sequence[dict[str, object]]) -> set[str]:
+    async def _write(self, name: str, rows: Sequence[Row]) -> Written:
+        """Write rows of one table in one transaction; where a row spoils it, in two, and so on down to that row."""
+        durable: set[str] = set()
+        refused: dict[str, str] = {}
+        parts = [rows]
+        try:
+            table = await self.database.ensure(name)
+            while parts:
+                part = parts.pop()
+                try:
+                    found = await self._upsert(table, part)
+                except SQLAlchemyError as error:
+                    if is_missing_table(error):
+                        self.database.forget(table)
+                        raise ArtifactStoreError("the table is gone; it is made again at the next turn") from None
+                    if not is_about_data(error):
+                        raise ArtifactStoreError(f"the database failed: {describe(error)}") from None
+                    if len(part) == 1:
+                        refused[str(part[0]["id"])] = describe(error)
+                    else:
+                        middle = len(part) // 2
+                        parts += [part[middle:], part[:middle]]
+                    continue
+                durable |= found
+                foreign = {str(row["id"]) for row in part} - found
+                refused |= dict.fromkeys(foreign, "its id belongs to another chat")
+        except ArtifactStoreError as error:
+            return Written(frozenset(durable), refused, str(error))
+        return Written(frozenset(durable), refused)
+
+    async def _upsert(self, table: Table, rows: Sequence[Row]) -> set[str]:
         async with self.database.transaction() as connection:
             await self.database.limit_statements(connection)
-            durable = await upsert(connection, table, rows)
-        foreign = [str(row["id"]) for row in rows if row["id"] not in durable]
-        if foreign:
-            _log.warning("Artifacts %s were not stored: their ids belong to another chat", ", ".join(foreign[:5]))
-        return durable
+            return await upsert(connection, table, rows)
 
     async def _read(self, found: Sequence[Table], chat_id: str, ids: Sequence[str]) -> list[StoredRow]:
         is_sqlite = self.database.location().is_sqlite
@@ -317,25 +336,6 @@ def _open_all(rows: Iterable[StoredRow], keys: Sequence[str]) -> tuple[dict[str,
 async def in_thread_when_large(size: int, work: Callable[[], _T]) -> _T:
     """Seal or open away from the event loop when there is much of it."""
     return await asyncio.to_thread(work) if size > _THREAD_BYTES else work()
-
-
-def _size(value: JsonValue) -> int:
-    """Characters of text in a value, roughly and quickly; stops counting where it is large anyway."""
-    total = 0
-    waiting: list[JsonValue] = [value]
-    while waiting and total <= _THREAD_BYTES:
-        match waiting.pop():
-            case str() as text_value:
-                total += len(text_value)
-            case Mapping() as mapping:
-                waiting.extend(mapping.values())
-                total += 8 * len(mapping)
-            case Sequence() as sequence:
-                waiting.extend(sequence)
-                total += 2 * len(sequence)
-            case _:
-                total += 8
-    return total
 
 
 async def _try_lock(connection: AsyncConnection, table: Table) -> bool:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from openrouter_pipe.adapters.sql import SqlArtifactStore
+from openrouter_pipe.adapters.sql.quiet import quiet_connection
 from openrouter_pipe.ports.artifacts import Artifact, StorePolicy
 from openrouter_pipe.ports.settings import Secret
 from postgres_server import postgres_url
@@ -69,3 +70,24 @@ async def test_a_write_that_was_begun_is_finished_although_nobody_waits_and_the_
     other = sqlite3.connect(tmp_path / "webui.db", isolation_level=None, timeout=0)
     other.execute("BEGIN EXCLUSIVE")
     other.close()
+
+
+async def test_a_statement_that_is_given_up_and_then_gets_the_lock_gives_it_back(tmp_path: Path) -> None:
+    path = tmp_path / "webui.db"
+    connection = await quiet_connection(str(path), timeout=5)
+    await connection.execute("CREATE TABLE t (n INTEGER)")
+    blocker = sqlite3.connect(path, isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    write = asyncio.ensure_future(connection.execute("INSERT INTO t VALUES (1), (2) RETURNING n"))
+    await asyncio.wait([write], timeout=0.05)
+    write.cancel()
+    await asyncio.wait([write], timeout=0.05)
+    blocker.execute("ROLLBACK")
+    with pytest.raises(asyncio.CancelledError):
+        await write
+    other = sqlite3.connect(path, isolation_level=None, timeout=0)
+    other.execute("BEGIN EXCLUSIVE")
+    assert other.execute("SELECT count(*) FROM t").fetchone() == (0,)
+    other.close()
+    blocker.close()
+    await connection.close()
