@@ -50,14 +50,15 @@ format: $(VENV)/.installed ## Format the code and regenerate documents
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/openrouter-pipe docs --write docs
 
-bench: $(BUNDLE) ## Measure the hot path against its floor
-	@$(BIN)/python tests/benchmarks/bench.py
+bench: $(BUNDLE) ## Measure the hot path against its floor (BENCH="--only burst" for a part)
+	@$(BIN)/python tests/benchmarks/bench.py $(BENCH)
 
 bench-report: $(BUNDLE) ## Measure thoroughly and write docs/performance.md
-	@$(BIN)/python tests/benchmarks/bench.py --full --report
+	@$(BIN)/python tests/benchmarks/bench.py --full --report $(BENCH)
 
-profile: $(BUNDLE) ## Write a flame graph of the hot path
-	@$(BIN)/python tests/benchmarks/flame.py
+PROFILE_SECONDS ?= 5
+profile: $(BUNDLE) ## Write a flame graph of the hot path (PROFILE_SECONDS=1 for a coarse one)
+	@$(BIN)/python tests/benchmarks/flame.py --seconds $(PROFILE_SECONDS)
 
 FUZZ_SECONDS ?= 600
 fuzz: $(VENV)/.installed ## Random input against the readers of URLs, data URLs and blocks (FUZZ_SECONDS=20 each)
@@ -66,8 +67,9 @@ fuzz: $(VENV)/.installed ## Random input against the readers of URLs, data URLs 
 soak: $(VENV)/.installed ## Mixed traffic and faults for 30 minutes (SOAK_SECONDS=60 for less)
 	@$(BIN)/python tests/benchmarks/soak.py
 
-chaos: $(VENV)/.installed ## Kill, stop and freeze workers, Redis and PostgreSQL under load (two minutes; SEED=n repeats one)
-	@$(BIN)/python tests/integration/chaos_redis.py $(if $(SEED),--seed $(SEED))
+CHAOS_SECONDS ?= 75
+chaos: $(VENV)/.installed ## Kill, stop and freeze workers, Redis and PostgreSQL under load (two minutes, CHAOS_SECONDS=16 for less; SEED=n repeats one)
+	@$(BIN)/python tests/integration/chaos_redis.py --seconds $(CHAOS_SECONDS) $(if $(SEED),--seed $(SEED))
 
 wheel: $(VENV)/.installed ## Build the wheel into dist/
 	@$(BIN)/python -m build --wheel --outdir dist . >/dev/null && ls dist/*.whl

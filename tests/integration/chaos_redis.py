@@ -144,8 +144,8 @@ class Deployment:
     async def freeze_worker(self) -> None:
         process = self.workers[self.dice.randrange(WORKERS)]
         process.send_signal(signal.SIGSTOP)
-        self.tell("worker frozen for 20 s")
-        await asyncio.sleep(20)
+        self.tell(f"worker frozen for {self.frozen:.0f} s")
+        await asyncio.sleep(self.frozen)
         process.send_signal(signal.SIGCONT)
 
     async def stop_redis(self) -> None:
@@ -185,7 +185,7 @@ class Deployment:
             await asyncio.to_thread(self.redis.start)
 
     async def chaos(self, seconds: float) -> None:
-        self.began = time.monotonic()
+        self.began, self.frozen = time.monotonic(), min(20.0, seconds / 3)
         frozen = asyncio.create_task(self.freeze_worker())
         blows = [self.kill_worker, self.stop_redis, self.stop_postgres]
         queue = [*blows, *blows]
@@ -353,7 +353,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=75)
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--forgetful", type=float, default=15, help="seconds of the run without persistence")
+    parser.add_argument("--forgetful", type=float, help="seconds of the run without persistence (a fifth; at least 5)")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
@@ -361,7 +361,7 @@ def main() -> int:
         asyncio.run(work(environment, number, life, Path(folder)))
         return 0
     status = run(options.seconds, options.seed)
-    if not run_without_persistence(options.forgetful, options.seed):
+    if not run_without_persistence(options.forgetful or max(5.0, options.seconds / 5), options.seed):
         print("FAILED: more was lost than the last moments")
         status = 1
     return status

@@ -1,8 +1,8 @@
-"""Every command in the documentation is executed, or a table here says where it is.
+"""Every command of `openrouter-pipe` in the documentation is executed, in blocks and within the text.
 
-Commands of `openrouter-pipe` run for real in a prepared installation: a database with rows under an older key, session logs
-of answered and failed turns, a Redis with cost snapshots, workers' metrics, a simulated OpenRouter on loopback. A command that
-is in no table fails with its page and line. How pages write commands is told in docs/testing.md.
+They run for real in a prepared installation: a database with rows under an older key, session logs of answered and failed
+turns, a Redis with cost snapshots, workers' metrics, a simulated OpenRouter on loopback. Targets of make and other programs are
+executed by `test_documented_targets.py`. How pages write commands is told in docs/testing.md.
 """
 
 from __future__ import annotations
@@ -18,56 +18,20 @@ import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import httpx
 import pytest
 
-from documented import PAGES, ROOT, Documented, commands
+from documented import PAGES, ROOT, Documented, commands, inline
 from openrouter_pipe.adapters.openwebui.secret_values import encrypt
 from openrouter_pipe.composition import documents_words as words
 from openrouter_pipe.composition.cli import main, make_parser
-from openrouter_pipe.composition.documents_tables import make_targets
+from openrouter_pipe.composition.documents_commands import walk
 from prepared_installation import NEW_KEY, Installation
 
-SERVING = {"simulate", "metrics"}
+SERVING = {"simulate": "/models", "metrics": ""}
+"""Subcommands that serve until Ctrl-C, and what is asked behind the address that they print."""
 NEEDS_HOST = {"sync": "tests/end_to_end/test_model_records_end_to_end.py"}
 """Subcommands that run inside Open WebUI only, and the test that runs them there."""
-
-IN_THE_MAKEFILE = "Makefile"
-IN_CI = ".ci/run"
-MAKE = {
-    "help": "",  # run here
-    "setup": (IN_THE_MAKEFILE, "$(VENV)/.installed"),
-    "run": ("tests/integration/test_documented_commands.py", "openrouter-pipe run"),
-    "bundle": (IN_THE_MAKEFILE, "test: $(BUNDLE)"),
-    "wheel": (IN_THE_MAKEFILE, "test-webui: $(BUNDLE) wheel"),
-    "docs": (IN_THE_MAKEFILE, "$(MAKE) --no-print-directory docs"),
-    "check": (IN_CI, "make check"),
-    "test": (IN_CI, "make test\n"),
-    "test-webui": (IN_CI, "make test-webui"),
-    "webui": ("tests/end_to_end/conftest.py", "webui"),
-    "format": (IN_THE_MAKEFILE, "ruff format --check ."),
-    "bench": ("tests/benchmarks/test_guard.py", "guard"),
-    "bench-report": ("tests/benchmarks/bench.py", "--report"),
-    "profile": ("tests/benchmarks/flame.py", "main"),
-    "soak": ("tests/benchmarks/soak.py", "SOAK_SECONDS"),
-    "fuzz": ("tests/benchmarks/fuzz.py", "--seconds"),
-    "chaos": ("tests/integration/chaos_redis.py", "--seed"),
-    "clean": (IN_THE_MAKEFILE, "rm -rf build dist"),
-}
-"""Targets: empty for those that are run here, else a file and the words in it that run it, or are what it runs."""
-
-OTHERS = {
-    r"export( [A-Z_]+(=\S+)?)+": "a shell reads it",
-    r"read -rs [A-Z_]+(; read -rs [A-Z_]+)*": "a shell reads it",
-    r"(python3? -m )?pip install .+": "extras are looked up",
-    r"(source|eval) .+": "a shell reads it",
-    r"cd [\w./-]+": "a shell reads it",
-    r"python -m pytest tests/\S+( -k \S+)?": "the file is looked up; `make test` runs it",
-    r"git clone \S+( \S+)?": "a shell reads it",
-    r"mkdir -p \S+": "a shell reads it",
-    r"python3? -m http\.server .*--directory build/site.*": "Python's own",
-    r"curl .*(127\.0\.0\.1|localhost|BASE_URL).*": "needs what the page starts before it",
-}
-"""Other programs: what their commands look like, and why they are not run here; `bash -n` reads every one."""
 
 WORDS = {
     "MESSAGE_ID": "m1",
@@ -77,11 +41,24 @@ WORDS = {
     "FOLDER": "folder",
     "FILE": "password.txt",
     "NAME=VALUE": "REASONING_EFFORT=high",
+    "NAME": "gpt",
+    "MODEL": "openai/gpt-5",
+    "<folder>": "metrics",
 }
 PLACES = {"/app/backend/data": "older", "/run/openrouter-pipe": "metrics", "/tmp/": "other/"}
 
-ALL = [one for page in PAGES for one in commands(page)]
-OURS = list({one.text: one for one in ALL if one.text.startswith("openrouter-pipe ")}.values())
+NO_COMMANDS = {
+    "openrouter-pipe artifact envelope v2": "a label within envelopes",
+    **{f"openrouter-pipe {name}": "the name of a subcommand" for name, _, _ in walk(make_parser()) if name},
+}
+"""What stands within the text like a command, and what it is; in a block each would be executed."""
+
+WRITTEN = [
+    one
+    for page in PAGES
+    for one in (*commands(page), *(one for one in inline(page, "openrouter-pipe") if one.text not in NO_COMMANDS))
+]
+OURS = list({one.text: one for one in WRITTEN if one.text.startswith("openrouter-pipe ")}.values())
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +122,7 @@ def test_a_command_of_ours_runs(one: Documented, installation: Installation, mon
 
 
 def serve(one: Documented, arguments: list[str]) -> None:
-    """Run a server on a free port until it says where it is, then stop it as Ctrl-C does."""
+    """Run a server on a free port until it says where it is, ask it for what clients ask, then stop it as Ctrl-C does."""
     if "--port" in arguments:
         arguments[arguments.index("--port") + 1] = "0"
     else:
@@ -156,9 +133,14 @@ def serve(one: Documented, arguments: list[str]) -> None:
         assert process.stdout is not None
         ready, _, _ = select.select([process.stdout], [], [], 60)
         line = process.stdout.readline() if ready else ""
-        process.send_signal(signal.SIGINT)
+        try:
+            address = re.search(r"http://127\.0\.0\.1:\d+/\S+", line)
+            assert address, f"{one.where}: {line}"
+            asked = SERVING[arguments[0]]
+            assert httpx.get(address[0] + asked, headers={"Authorization": "Bearer any"}, trust_env=False).is_success
+        finally:
+            process.send_signal(signal.SIGINT)
         assert process.wait(20) == one.status, one.where
-        assert "http://127.0.0.1:" in line, one.where
 
 
 @pytest.mark.parametrize(
@@ -179,57 +161,6 @@ def test_the_tables_of_checks_list_what_is_checked(
         found = [check["name"] for check in told["checks"] if check["group"] == group]
         assert found == list(words.DOCTOR_CHECKS[group]), f"composition/documents_words.py, {group}"
     assert {check["group"] for check in told["checks"]} == set(table)
-
-
-def test_every_target_of_make_is_there_and_run_somewhere() -> None:
-    assert set(MAKE) == set(make_targets())
-    for target, place in MAKE.items():
-        if place:
-            name, within = place
-            assert within in (ROOT / name).read_text(), f"make {target}: {name} does not hold {within!r}"
-
-
-def test_make_help_lists_every_target() -> None:
-    done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
-    assert {f"make {target}" for target in MAKE} <= {" ".join(line.split()[:2]) for line in done.stdout.splitlines()}
-
-
-@pytest.mark.parametrize(
-    "one", [one for one in ALL if not one.text.startswith("openrouter-pipe ")], ids=lambda one: f"{one.page}:{one.line}"
-)
-def test_a_command_of_others_is_known_and_reads_as_shell(one: Documented) -> None:
-    look_at(one)
-
-
-@pytest.mark.parametrize(
-    "text", ["frobnicate --all", "make no-such-target", "python -m pytest tests/unit/test_none.py"]
-)
-def test_an_unknown_command_is_told_with_its_page_and_line(text: str) -> None:
-    with pytest.raises(AssertionError, match=r"page\.md, line 7"):
-        look_at(Documented("page.md", 7, text))
-
-
-def look_at(one: Documented) -> None:
-    subprocess.run(["bash", "-n", "-c", one.text], timeout=10, check=True)
-    program, *rest = shlex.split(one.text)
-    if program == "make":
-        targets = [word for word in rest if "=" not in word]
-        assert targets, f"{one.where}: which target?"
-        assert set(targets) <= set(MAKE), f"{one.where}: {one.text} has no such target"
-        return
-    assert any(re.fullmatch(known, one.text) for known in OTHERS), (
-        f"{one.where}: `{one.text}` is executed by no test; add it to OTHERS in {Path(__file__).name} with a reason"
-    )
-    for file in re.findall(r"\btests/\S+\.py\b", one.text):
-        assert (ROOT / file).is_file(), f"{one.where}: there is no {file}"
-    for extras in re.findall(r"openrouter-pipe\[([\w,]+)\]", one.text):
-        assert set(extras.split(",")) <= extras_of_the_project(), f"{one.where}: {one.text}"
-
-
-def extras_of_the_project() -> set[str]:
-    import tomllib
-
-    return set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
 
 
 def test_there_is_something_to_run() -> None:

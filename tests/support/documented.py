@@ -15,7 +15,8 @@ STARTS = re.compile(
     r"(openrouter-pipe|make|python3?|pip|curl|export|read|cd|git|docker|mkdocs|source|eval|mkdir|grep)(\s|$)"
 )
 _FENCE = re.compile(r"^ {0,3}```(?P<language>\w*)[^\n]*\n(?P<body>.*?)^ {0,3}```$", re.MULTILINE | re.DOTALL)
-_INLINE = re.compile(r"(?<!`)`((?:openrouter-pipe|make) [^`\n]+)`(?!`)")
+OF_THE_PROJECT = r"openrouter-pipe|make"
+OTHER_PROGRAMS = r"python3?|pip|curl|docker|git|mkdocs|(?:[\w.-]+/)*\w+\.(?:py|sh)"
 _STATUS = re.compile(r"#\s*status (\d+)$")
 
 
@@ -75,8 +76,8 @@ def commands(page: Path) -> list[Documented]:
     return found
 
 
-def inline(page: Path) -> Iterator[Documented]:
-    """The commands between single backticks, outside of blocks."""
+def inline(page: Path, programs: str = OF_THE_PROJECT) -> Iterator[Documented]:
+    """The commands of these programs between single backticks, outside of blocks."""
     text = _FENCE.sub(lambda found: "\n" * found[0].count("\n"), page.read_text(encoding="utf-8"))
-    for found in _INLINE.finditer(text):
+    for found in re.finditer(rf"(?<!`)`((?:{programs}) [^`\n]+)`(?!`)", text):
         yield Documented(page.name, text.count("\n", 0, found.start()) + 1, found[1])
