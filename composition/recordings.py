@@ -151,9 +151,9 @@ def _lines(record: Record) -> list[_Line]:
                 "the record was kept as text only, which cannot be run again: set SESSION_LOG_FORMAT to jsonl or both"
             )
         raise CannotReplayError("the record is empty")
-    expected = record.meta.get("entries")
-    if isinstance(expected, int) and expected != len(record.entries):
-        raise CannotReplayError(f"the record is damaged: {len(record.entries)} of its {expected} lines can be read")
+    if record.damaged:
+        lines = len(record.entries) + record.damaged
+        raise CannotReplayError(f"the record is damaged: {len(record.entries)} of its {lines} lines can be read")
     return [_line(number, entry) for number, entry in enumerate(record.entries, 1) if entry.get("event_type") != "log"]
 
 

@@ -31,7 +31,10 @@ NO_CATALOGUE: Final = "catalogue.fault"
 """Why there was no catalogue at all."""
 
 _JITTER: Final = 0.2
-_WAIT_FOR_SETTINGS: Final = 60.0
+_FIRST_AFTER: Final = (5.0, 30.0)
+"""Seconds from the start to the first clean-up: a server that is started anew every hour cleans up too."""
+_LOOK_AGAIN: Final = 10.0
+"""Seconds after which a changed interval is noticed."""
 
 
 def archive_policy(request: ChatRequest) -> ArchivePolicy | None:
@@ -83,22 +86,26 @@ class LogRetention:
 
     async def run(self) -> None:
         """Work until cancelled."""
+        first: float | None = self._randomness.uniform(*_FIRST_AFTER)
+        since, factor = self._clock.monotonic(), 1.0
         while True:
-            await self._clock.sleep(self._pause())
+            await self._clock.sleep(_LOOK_AGAIN if first is None else first)
             settings = self._latest.settings
             if settings is None or not settings.SESSION_LOG_STORE_ENABLED or not settings.SESSION_LOG_DIR.strip():
                 continue
-            done = await asyncio.to_thread(
-                prune,
-                settings.SESSION_LOG_DIR.strip(),
-                settings.SESSION_LOG_RETENTION_DAYS,
-                self._clock.now().timestamp(),
-            )
-            if done.removed:
-                _log.info("%d old session logs were removed (%d bytes)", done.removed, done.bytes_freed)
+            due = settings.SESSION_LOG_CLEANUP_INTERVAL_SECONDS * factor
+            if first is None and self._clock.monotonic() - since < due:
+                continue
+            await self._clean_up(settings)
+            first, since = None, self._clock.monotonic()
+            factor = 1 + _JITTER * self._randomness.uniform(-1.0, 1.0)
 
-    def _pause(self) -> float:
-        settings = self._latest.settings
-        if settings is None:
-            return _WAIT_FOR_SETTINGS
-        return settings.SESSION_LOG_CLEANUP_INTERVAL_SECONDS * (1 + _JITTER * self._randomness.uniform(-1.0, 1.0))
+    async def _clean_up(self, settings: Settings) -> None:
+        done = await asyncio.to_thread(
+            prune,
+            settings.SESSION_LOG_DIR.strip(),
+            settings.SESSION_LOG_RETENTION_DAYS,
+            self._clock.now().timestamp(),
+        )
+        if done.removed:
+            _log.info("%d old session logs were removed (%d bytes)", done.removed, done.bytes_freed)

@@ -31,7 +31,6 @@ from openrouter_pipe.ports.settings import Secret
 
 _log = logging.getLogger(__name__)
 
-LOG_FORMAT: Final = "openrouter-pipe/1"
 MOST_EARLIER: Final = 20
 """Earlier records that an archive keeps."""
 LONGEST_MEMBER: Final = 512 * 1024 * 1024
@@ -112,8 +111,6 @@ def _members(log: SessionLog, policy: ArchivePolicy) -> dict[str, bytes]:
         },
         "request_id": log.request_id,
         "log_format": policy.format,
-        "written_by": LOG_FORMAT,
-        "entries": len(entries),
     }
     members = {"meta.json": json.dumps(meta, ensure_ascii=False, indent=1).encode()}
     if policy.format != "text":

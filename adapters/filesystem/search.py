@@ -51,13 +51,14 @@ class Found:
 class Record:
     """One answer's record: ``number`` None for the newest of its message, else as in the archive.
 
-    ``text`` is what a record has that was kept as text only.
+    ``text`` is what a record has that was kept as text only; ``damaged`` counts the lines that cannot be read.
     """
 
     number: int | None
     meta: Mapping[str, Any]
     entries: tuple[Mapping[str, Any], ...] = field(repr=False)
     text: str = field(default="", repr=False)
+    damaged: int = 0
 
     @property
     def error_ids(self) -> frozenset[str]:
@@ -96,9 +97,10 @@ def records(path: Path, password: Secret) -> list[Record]:
 def _record(held: Mapping[str, bytes], number: int | None) -> Record:
     infix = "" if number is None else f".{number}"
     meta = archives.entries_of(held.get(f"meta{infix}.json", b"{}").replace(b"\n", b" "))
-    lines = archives.entries_of(held.get(f"logs{infix}.jsonl", b""))
+    kept = held.get(f"logs{infix}.jsonl", b"")
+    lines = archives.entries_of(kept)
     text = "" if lines else held.get(f"logs{infix}.txt", b"").decode("utf-8", "replace")
-    return Record(number, meta[0] if meta else {}, tuple(lines), text)
+    return Record(number, meta[0] if meta else {}, tuple(lines), text, len(kept.splitlines()) - len(lines))
 
 
 def _all(root: Path) -> Iterator[Found]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import attrs
 import pytest
+import pyzipper
 from dependency_injector import providers
 from rich.console import Console
 
@@ -495,6 +496,25 @@ async def test_a_record_of_an_older_version_says_so(tmp_path: Path, capsys: pyte
     lines = [line for line in lines_of(archive(root)) if line["event_type"] != "model.card"]
     assert (await run(rewritten(archive(root), lines, tmp_path / "changed")))[0] == 2
     assert "no model card" in capsys.readouterr().err
+
+
+async def test_a_record_with_a_line_that_cannot_be_read_says_how_many_can(tmp_path: Path) -> None:
+    root = tmp_path / "logs"
+    async with recording(root) as pipe:
+        await pipe.ask("[[sim: scenario=plain]] Go.", **recorded(root))
+    path = archive(root)
+    with pyzipper.AESZipFile(path) as whole:
+        whole.setpassword(PASSWORD.encode())
+        files = {name: whole.read(name) for name in whole.namelist()}
+    lines = files["logs.jsonl"].splitlines()
+    files["logs.jsonl"] = b"\n".join([*lines[:3], lines[3][:-9], *lines[4:]]) + b"\n"
+    with pyzipper.AESZipFile(path, "w", encryption=pyzipper.WZ_AES) as damaged:
+        damaged.setpassword(PASSWORD.encode())
+        for name, content in files.items():
+            damaged.writestr(name, content)
+    record = search.records(path, Secret(PASSWORD))[0]
+    with pytest.raises(CannotReplayError, match=f"{len(lines) - 1} of its {len(lines)} lines can be read"):
+        read_recording(record)
 
 
 async def test_earlier_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -62,6 +62,7 @@ def test_an_archive_opens_with_the_library_and_holds_what_it_should(
         meta = json.loads(archive.read("meta.json"))
         lines = [json.loads(line) for line in archive.read("logs.jsonl").splitlines()]
         text = archive.read("logs.txt").decode()
+    assert list(meta) == ["created_at", "ids", "request_id", "log_format"]
     assert meta["ids"] == {"user_id": "user", "session_id": "session", "chat_id": "chat", "message_id": "message"}
     assert (meta["request_id"], meta["log_format"], meta["created_at"]) == (
         "request of line",
