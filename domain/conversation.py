@@ -37,6 +37,7 @@ from openrouter_pipe.ports.telemetry import CostSink, Metrics
 
 _log = logging.getLogger(__name__)
 
+_LAST: Final = (Completed, Failed)  # named once: a union would be made anew for each delta
 _SPEECHLESS: Final = (
     "### Unexpected error\n\nSomething unexpected went wrong while this was answered. Please try again.\n"
 )
@@ -115,7 +116,7 @@ class Conversation:
                         if not told and turn.seen:
                             told = True
                             meter.first_event()
-                        if isinstance(event, Completed | Failed):
+                        if isinstance(event, _LAST):
                             last = event
                             break
                         yield event

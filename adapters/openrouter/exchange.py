@@ -110,6 +110,15 @@ class Body:
         else:
             self._read = getattr(stream, "read", None) or _reading(aiter(stream))
 
+    @property
+    def pull(self) -> Callable[[], Awaitable[bytes]]:
+        """`read` by the shortest way, which may also raise one of `RAISED`; see `translated`."""
+        return self._read if self._limits.deadline is None else self.read
+
+    def translated(self, exc: Exception) -> ProviderError:
+        """What an exception of `pull` is to the turn."""
+        return self._limits.translated(exc)
+
     async def read(self) -> bytes:
         """What is there, at least one byte; nothing at the end. Raises `ProviderError`."""
         limits = self._limits

@@ -37,7 +37,7 @@ class SseDecoder:
     peer that never ends one must not fill the memory); what follows either is ignored.
     """
 
-    __slots__ = ("_after_cr", "_most", "_pending", "_size", "_started", "_tail", "done", "overrun")
+    __slots__ = ("_after_cr", "_between", "_most", "_pending", "_size", "_started", "_tail", "done", "overrun")
 
     def __init__(self, most: int = EVENT_BYTES) -> None:
         self.done = False
@@ -48,9 +48,22 @@ class SseDecoder:
         self._tail = b""
         self._after_cr = False
         self._started = False
+        self._between = False
+        """Whether an event has just ended, with nothing of the next one here."""
 
     def feed(self, data: bytes) -> list[Payload]:
         """Take the next bytes; returns the data of every event that they complete, in order."""
+        # Where reads are not behind the model, nearly every one is one whole event.
+        if self._between and data.find(_LINE_END) == len(data) - 2 and data.endswith(_END) and data.startswith(_PREFIX):
+            payload = data[_PREFIX_LENGTH:-2]
+            if len(payload) >= _DONE_SLACK and b"\r" not in payload:
+                return [payload]
+        payloads = self._feed(data)
+        midway = self._pending or self._tail or self._after_cr
+        self._between = self._started and not (midway or self.done or self.overrun)
+        return payloads
+
+    def _feed(self, data: bytes) -> list[Payload]:
         if self.done or self.overrun or not data:
             return []
         if b"\r" in data or self._after_cr:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-_KEPT: Final = 2
+_LOOKED_AT: Final = 2
 
 
 class Joiner:
@@ -22,6 +22,8 @@ class Joiner:
 
     def text(self, index: int, text: str) -> str:
         """Text of the item at ``index``; another item's text, or a block, before it is set off."""
+        if index == self._index and not self._apart:
+            return self._add(text)
         apart = self._apart or (self._index is not None and index != self._index)
         self._index, self._apart = index, False
         return self._add(self._gap() + text if apart else text)
@@ -37,5 +39,6 @@ class Joiner:
         return "\n" if self._tail.endswith("\n") else "\n\n"
 
     def _add(self, text: str) -> str:
-        self._tail = (self._tail + text)[-_KEPT:] if text else self._tail
+        # More than is looked at may stay: to cut every delta costs more than to keep the last one.
+        self._tail = text if len(text) >= _LOOKED_AT else self._tail[-_LOOKED_AT:] + text
         return text

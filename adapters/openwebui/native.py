@@ -42,6 +42,9 @@ _Place: TypeAlias = tuple[int, int]
 
 _MESSAGE: Final = "message"
 _REASONING: Final = "reasoning"
+_LONGEST_STEM: Final = 54
+"""Of a call id that gets a number."""
+
 _UNFINISHED: Final = ToolOutput("", "The tool did not finish.", ok=False)
 
 
@@ -73,15 +76,20 @@ class NativeItems:
         self._running: dict[str, ToolStarted] = {}
         self._called: dict[str, str] = {}
         """Call ids of the model to those shown: the host takes an equal id for the same call and overwrites it."""
-        self._calls = 0
+        self._shown: set[str] = set()
         self._usage: Usage | None = None
+        self._growing: _Slot | None = None
+        """The message that the last event was text of."""
 
     def lines(self, event: ChatEvent) -> Iterable[str]:
         """See `Renderer`."""
-        if type(event) is TextAdded and self._slots:
-            slot = self._slots[-1]  # the hot path: more text of the last item
-            if slot.kind == _MESSAGE and slot.place == (event.index, 0):
-                return (self._text_delta(slot, slot.joiner.text(event.index, event.text)),)
+        slot = self._growing
+        if slot is not None:
+            if type(event) is TextAdded and event.index == slot.place[0]:  # the hot path: more text of the same item
+                text = slot.joiner.text(event.index, event.text)
+                slot.text.append(text)
+                return (f"{slot.head}{encode(text)}}}",)
+            self._growing = None
         return self._lines(event)
 
     def _lines(self, event: ChatEvent) -> Iterator[str]:
@@ -89,6 +97,7 @@ class NativeItems:
             case TextAdded(index, text):
                 slot = yield from self._open_message((index, 0))
                 yield self._text_delta(slot, slot.joiner.text(index, text))
+                self._growing = slot
             case ReasoningAdded():
                 yield from self._reasoning(event)
             case ItemClosed(index, item, seconds):
@@ -206,10 +215,7 @@ class NativeItems:
     def _add_call(self, index: int, call: FunctionCallItem) -> Iterator[str]:
         if self._at((index, 0), "function_call"):
             return
-        used = self._called.get(call.call_id)
-        if used is not None:
-            self._calls += 1
-        self._called[call.call_id] = call.call_id if used is None else f"{call.call_id}_{self._calls + 1}"
+        self._called[call.call_id] = self._free_id(call.call_id)
         slot = self._insert((index, 0), "function_call", "fc_")
         item = {
             **self._base(slot),
@@ -220,6 +226,15 @@ class NativeItems:
         }
         yield self._added(slot, item)
         yield self._done(slot, item)
+
+    def _free_id(self, wanted: str) -> str:
+        """``wanted``, or with the number that the stored call gets: by its id the host's record is known as the same."""
+        free, number = wanted, 1
+        while free in self._shown:
+            number += 1
+            free = f"{wanted[:_LONGEST_STEM]}_{number}"
+        self._shown.add(free)
+        return free
 
     def _add_output(self, place: _Place, call: FunctionCallItem, output: ToolOutput) -> Iterator[str]:
         slot = self._insert(place, "function_call_output", "fco_")

@@ -40,6 +40,8 @@ class Coalescer:
     def push(self, event: ProviderEvent) -> Sequence[ProviderEvent]:
         """The events to pass on now, in order."""
         first = self._first
+        if first is None and not self._ahead.ready():
+            return (event,)
         if type(event) is not TextDelta and type(event) is not ReasoningDelta:
             return (event,) if first is None else (*self.flush(), event)
         more, text = self._ahead.ready(), event.text

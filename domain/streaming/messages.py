@@ -5,14 +5,25 @@ from __future__ import annotations
 import logging
 
 import attrs
+from attrs import frozen
 
 from openrouter_pipe.domain.streaming.stage import Stage, told
-from openrouter_pipe.domain.streaming.state import MessageState
+from openrouter_pipe.domain.streaming.state import Fragments, MessageState
 from openrouter_pipe.domain.streaming.text import well_formed
 from openrouter_pipe.ports.chat import ItemClosed, TextAdded
 from openrouter_pipe.ports.items import ImageItem, ImagePart, ItemKind, MessageItem, Role
 
 _log = logging.getLogger(__name__)
+
+
+@frozen
+class Running:
+    """The part of an open message that grows: the provider's numbers of both, and where the message is shown."""
+
+    index: int
+    part: int
+    shown_at: int
+    fragments: Fragments
 
 
 class Messages:
@@ -37,6 +48,13 @@ class Messages:
             _log.warning("text after the end of its message ignored (%d characters)", len(delta))
             return
         self._show(message, message.part(number, refusal=refusal).add(delta))
+
+    def running(self, index: int, number: int) -> Running | None:
+        """The part that deltas may go on with by the short way; None where the message is not open."""
+        message = self.states.get(index)
+        if message is None or message.final is not None or number not in message.parts:
+            return None
+        return Running(index, number, message.index, message.parts[number])
 
     def snapshot(self, index: int, number: int, snapshot: str, *, refusal: bool = False) -> None:
         """All text of one part; shows what deltas have not, unless a later part has begun."""

@@ -34,7 +34,7 @@ import logging
 from collections.abc import Mapping, Sequence, Set
 from typing import assert_never
 
-from openrouter_pipe.domain.streaming.messages import Messages
+from openrouter_pipe.domain.streaming.messages import Messages, Running
 from openrouter_pipe.domain.streaming.stage import ImageReady, ReducerEvent, Stage, told
 from openrouter_pipe.domain.streaming.state import CallState, MessageState, ThoughtState, WorkState
 from openrouter_pipe.domain.streaming.text import well_formed_item
@@ -86,6 +86,7 @@ class TurnReducer:
         self._stage = Stage(clock, ids, thinking, quiet=quiet)
         self._round_index = 0
         self._finish: ResponseFinished | None = None
+        self._running: Running | None = None
         self._messages = Messages(self._stage)
         self._thoughts = Thoughts(self._stage)
         self._calls = Calls(self._stage)
@@ -95,6 +96,7 @@ class TurnReducer:
         """A new provider round begins; its items get indices after all earlier ones."""
         self._round_index = self._stage.next_index
         self._finish = None
+        self._running = None
         self._stage.thinking = None
         self._messages = Messages(self._stage)
         self._thoughts = Thoughts(self._stage)
@@ -141,30 +143,37 @@ class TurnReducer:
 
     def say(self, text: str) -> Sequence[StatusChanged]:
         """A status line of the turn's own, at the common pace; nothing for an empty one."""
+        self._running = None
         self._stage.say(text)
         return [event for event in self._stage.take() if isinstance(event, StatusChanged)]
 
     def feed(self, event: ProviderEvent) -> Sequence[ReducerEvent]:
         """What one provider event means to the front end; often nothing, mostly one event."""
+        running = self._running
+        if type(event) is TextDelta:  # the hot path: one more piece of what the last event was a piece of
+            if running is not None and event.index == running.index and event.part == running.part:
+                text = running.fragments.add(event.text)
+                return (TextAdded(running.shown_at, text),) if text else ()
+        elif running is not None:
+            self._running = None
         stage = self._stage
-        if self._finish is None and not stage.status.waiting:
-            if type(event) is TextDelta:  # the hot path: one more piece of what is open
-                message = self._messages.states.get(event.index) if stage.thinking is None else None
-                if message is not None and message.final is None and event.part in message.parts:
-                    text = message.parts[event.part].add(event.text)
-                    return (TextAdded(message.index, text),) if text else ()
-            elif type(event) is ReasoningDelta and not stage.lines and (more := self._thoughts.more(event)) is not None:
-                return more
         if self._finish is not None:
             _log.debug("event after the end of the response ignored: %s", type(event).__name__)
             return ()
+        if type(event) is ReasoningDelta and not stage.lines and not stage.status.waiting:
+            more = self._thoughts.more(event)
+            if more is not None:
+                return more
         self._dispatch(event)
+        if type(event) is TextDelta and stage.thinking is None and not stage.status.waiting:
+            self._running = self._messages.running(event.index, event.part)
         return stage.take()
 
     def abort(self) -> Sequence[ReducerEvent]:
         """The round broke off: open items close as they stand. Does nothing after the end."""
         if self._finish is not None:
             return ()
+        self._running = None
         self._close_open("incomplete")
         self._finish = ResponseFinished(FinishStatus.FAILED)
         return self._stage.take()

@@ -308,8 +308,9 @@ async def _late_pipe(bench: Bench, scenario: str, window: _Window, place: int) -
     async for line in await bench.caller.call(scenario, ui=bool(place % 2)):
         lines.append(line)
         # Not a pattern over the whole line: reading the stamps is the measurement's cost and would be counted as the pipe's.
-        for sent in line[line.rfind(':"') + 2 : line.rfind('"')].split():
-            if len(sent) == len(STAMP) and sent.isdigit():
+        text = line[line.rfind(':"') + 2 : line.rfind('"')]
+        for sent in (text,) if len(text) == len(STAMP) + 1 else text.split():
+            if len(sent) >= len(STAMP) and sent[: len(STAMP)].isdigit():
                 number += 1
                 window.note(number, int(sent))
     return lines
