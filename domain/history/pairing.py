@@ -74,8 +74,18 @@ def _pair(items: Sequence[InputItem], taken: set[str]) -> list[InputItem]:
     numbers: dict[str, int] = {}
     paired: list[InputItem] = []
     waiting: list[FunctionOutputItem] = []  # outputs to place behind the present run of calls
-    placed: dict[int, FunctionOutputItem] = {}  # outputs that keep their own place
+    placed: dict[int, FunctionOutputItem] = {}  # outputs that keep their own place, by it
+
+    def settle() -> None:
+        """Whatever comes next begins something new: outputs that come only behind it are brought here."""
+        paired.extend(waiting)
+        paired.extend(placed[where] for where in sorted(placed))
+        waiting.clear()
+        placed.clear()
+
     for position, item in enumerate(items):
+        if paired and _ends_calls(item, paired[-1]):
+            settle()
         match item:
             case FunctionCallItem():
                 call = _sound_call(item, taken, numbers)
@@ -92,13 +102,21 @@ def _pair(items: Sequence[InputItem], taken: set[str]) -> list[InputItem]:
                 paired.extend(waiting)
                 waiting.clear()
                 if position in placed:
-                    paired.append(placed[position])
+                    paired.append(placed.pop(position))
             case _:
-                paired.extend(waiting)
-                waiting.clear()
+                if waiting:
+                    settle()
                 paired.append(item)
-    paired.extend(waiting)
+    settle()
     return paired
+
+
+def _ends_calls(item: InputItem, last: InputItem) -> bool:
+    """Whether no output of an earlier call may follow ``item``: what comes behind an output is another round, and a
+    provider wants all outputs of a round together."""
+    return not isinstance(item, FunctionOutputItem) and (
+        isinstance(last, FunctionOutputItem) or (isinstance(item, MessageItem) and item.role is not Role.ASSISTANT)
+    )
 
 
 def _match_outputs(items: Sequence[InputItem]) -> dict[int, tuple[int, FunctionOutputItem]]:

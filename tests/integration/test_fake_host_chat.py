@@ -11,6 +11,7 @@ import pytest
 
 from fake_host import HOST_06, HOST_12, FakeHost, unescaped
 from openrouter_pipe.adapters.openwebui import make_pipe_class
+from openrouter_pipe.domain.history.pairing import repair
 from openrouter_pipe.ports.chat import (
     CitationsFound,
     Completed,
@@ -31,6 +32,7 @@ from openrouter_pipe.ports.chat import (
 from openrouter_pipe.ports.items import (
     Citation,
     FunctionCallItem,
+    FunctionOutputItem,
     ItemKind,
     MessageItem,
     ReasoningItem,
@@ -233,6 +235,22 @@ async def test_a_call_id_used_again_in_a_later_round_keeps_both_cards(began):
     assert [item["output"][0]["text"] for item in outputs] == [OUTPUT.text, "second"]
     assert [item["call_id"] for item in calls] == [item["call_id"] for item in outputs] == ["call_1", "call_1_2"]
     assert stored.opened_calls == []
+
+
+async def test_call_ids_used_again_are_shown_under_the_names_that_they_are_stored_under():
+    ids = ["call_1", "call_2", "call_2", "call_1", "x" * 64, "x" * 64]
+    calls = [FunctionCallItem(one, CALL.name, "{}") for one in ids]
+    events = [
+        event
+        for at, call in enumerate(calls)
+        for event in (ToolStarted(2 * at, call), ToolFinished(2 * at + 1, call, OUTPUT))
+    ]
+    stored = await Case(True, (*events, Completed())).host.chat()
+    shown = [item["call_id"] for item in stored.output if item["type"] == "function_call"]
+    outputs = [FunctionOutputItem(one, "") for one in ids]
+    items = repair([item for pair in zip(calls, outputs, strict=True) for item in pair])
+    assert shown == [item.call_id for item in items if isinstance(item, FunctionCallItem)]
+    assert shown[2:4] == ["call_2_2", "call_1_2"]
 
 
 async def test_tool_cards_stand_on_their_own_lines_and_are_escaped():

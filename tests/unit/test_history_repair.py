@@ -136,6 +136,27 @@ def test_ids_of_what_stands_before_are_not_used_again() -> None:
     assert ids == ["a", "a_2", "b"]  # the next turn replays the same names: what a provider has cached stays good
 
 
+@pytest.mark.parametrize(
+    ("items", "fixed"),
+    [
+        (
+            (call("a"), call("b"), output("b"), SAID, output("a")),
+            (call("a"), call("b"), output("b"), output("a"), SAID),
+        ),
+        (
+            (call("a"), call("b"), output("b"), call("c"), output("c"), output("a")),
+            (call("a"), call("b"), output("b"), output("a"), call("c"), output("c")),
+        ),
+        ((call("a"), USER, output("a")), (call("a"), output("a"), USER)),
+        ((call("a"), SAID, output("a"), SAID), (call("a"), SAID, output("a"), SAID)),
+    ],
+    ids=["text between two outputs", "a round between two outputs", "a user between", "text before the outputs stays"],
+)
+def test_the_outputs_of_a_round_stand_together(items: tuple[InputItem, ...], fixed: tuple[InputItem, ...]) -> None:
+    # Chat completions takes no message between a message with calls and the outputs of these calls.
+    assert repair(items) == fixed
+
+
 def test_an_output_belongs_to_its_own_turn() -> None:
     fixed = repair((USER, call("a"), USER, call("a"), output("a", "mine")))
     assert fixed[2] == output("a", NO_OUTPUT)
