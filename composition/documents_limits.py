@@ -56,6 +56,8 @@ LIMITS: Final = (
     Limit("history", "What remains of one: its end", "domain.history.pruning:TAIL", "characters"),
     Limit("history", "Warnings of one read", "adapters.sql.store:_WARNINGS_PER_READ", "warnings"),
     Limit("persistence", "One transaction", "adapters.sql.database:DEADLINE", "seconds"),
+    Limit("persistence", "Rows of several turns in one transaction (SQLite)", "adapters.sql.joined:MOST_ROWS", "rows"),
+    Limit("persistence", "Their payloads", "adapters.sql.joined:MOST_BYTES", "bytes"),
     Limit("persistence", "Rows deleted in one transaction of the clean-up", "adapters.sql.store:_CLEAN_UP_ROWS", "rows"),
     Limit("persistence", "Largest item", "adapters.sql.envelope:_LARGEST", "bytes"),
     Limit("redis", "One operation", "adapters.redis.connection:DEADLINE", "seconds"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 
@@ -12,6 +13,15 @@ from sqlalchemy.exc import ArgumentError
 from openrouter_pipe.ports.artifacts import ArtifactStoreError
 
 _PARTS = ("DATABASE_TYPE", "DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME")
+_NAMES = (
+    *_PARTS,
+    "DATABASE_USER",
+    "DATABASE_PASSWORD",
+    "DATABASE_URL",
+    "DATABASE_SCHEMA",
+    "DATABASE_ENABLE_SQLITE_WAL",
+    "DATA_DIR",
+)
 _POSTGRES = re.compile(r"^postgresql(\+\w+)?$")
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg"}
 
@@ -43,6 +53,12 @@ def locate(environment: Mapping[str, str]) -> Location:
     Raises:
         ArtifactStoreError: nothing names a database, the address cannot be read, or it is of a kind we do not speak.
     """
+    return _located(tuple((name, environment[name]) for name in _NAMES if name in environment))
+
+
+@functools.lru_cache(maxsize=16)
+def _located(variables: tuple[tuple[str, str], ...]) -> Location:
+    environment = dict(variables)
     try:
         url = make_url(_address(environment))
     except (ArgumentError, ValueError):
