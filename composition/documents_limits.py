@@ -73,7 +73,7 @@ LIMITS: Final = (
     Limit("streaming", "Attempts of a provider request", "domain.turn.attempts:ATTEMPTS", "attempts"),
     Limit("streaming", "Longest wait between them", "domain.turn.attempts:_LONGEST_DELAY", "seconds"),
     Limit("streaming", "One event", "adapters.openrouter.sse:EVENT_BYTES", "bytes"),
-    Limit("streaming", "Size from which an event is decoded in a thread", "adapters.openrouter.provider:THREAD_BYTES", "bytes"),
+    Limit("streaming", "Size from which an event is decoded in a thread", "adapters.openrouter.stream:THREAD_BYTES", "bytes"),
     Limit("streaming", "Pause between two status lines", "domain.streaming.status:_INTERVAL_SECONDS", "seconds"),
     Limit("telemetry", "Interval at which metrics are written", "adapters.observability.prometheus:WRITE_EVERY", "seconds"),
     Limit("telemetry", "Files of workers that are gone are kept", "adapters.observability.prometheus:_STALE_AFTER", "seconds"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import time
 
 import pytest
@@ -46,7 +47,19 @@ def test_framing(stream: bytes, expected: list[bytes]) -> None:
 
 
 line = st.sampled_from(
-    [b"data: x", b"data:y", b"data: \xf0\x9f\x98\x80", b": note", b":", b"event: e", b"", b"", b"data: [DONE]", b"junk"]
+    [
+        b"data: x",
+        b"data:y",
+        b'data: {"type": "event of its own"}',
+        b"data: \xf0\x9f\x98\x80",
+        b": note",
+        b":",
+        b"event: e",
+        b"",
+        b"",
+        b"data: [DONE]",
+        b"junk",
+    ]
 )
 
 
@@ -57,9 +70,10 @@ line = st.sampled_from(
 )
 def test_any_split_gives_the_same_events(lines: list[bytes], ends: list[bytes], cuts: list[int]) -> None:
     stream = b"".join(text + ends[i % len(ends)] for i, text in enumerate(lines))
-    places = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
-    pieces = [stream[a:b] for a, b in itertools.pairwise(places)]
-    assert decode(*pieces) == decode(stream)
+    ends_of_events = [found.end() for found in re.finditer(rb"\n\n", stream)]
+    for wanted in (cuts, ends_of_events, [*cuts, *ends_of_events]):
+        places = [0, *sorted(min(cut, len(stream)) for cut in wanted), len(stream)]
+        assert decode(*(stream[start:end] for start, end in itertools.pairwise(places))) == decode(stream)
 
 
 @given(lines=st.lists(line, max_size=30))
