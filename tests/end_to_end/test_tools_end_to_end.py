@@ -190,14 +190,14 @@ async def test_all_builtin_tools_are_offered(main_tab: ToolTab, provider: Provid
 
 async def test_calls_of_one_round_run_side_by_side(tab: ToolTab, tmp_path: Path) -> None:
     counter = Counter(tmp_path / "runs")
-    tool = install_tool(tab.host, "slow_dice", python_tool(counter, seconds=1.5))
+    tool = install_tool(tab.host, "slow_dice", python_tool(counter, seconds=3))
     try:
         started = time.monotonic()
         turn = await tab.ask(PARALLEL, "Use them.", params=NATIVE, tool_ids=[tool])
         took = time.monotonic() - started
         assert shown(turn) == [("weather", "fog in Oslo"), ("weather", "fog in Rome")]
         assert sorted(counter.runs) == ["Oslo", "Rome"]
-        assert took < 2 * 1.5, "one after the other"
+        assert took < 2 * 3, "one after the other"
     finally:
         tab.host.request("DELETE", f"/api/v1/tools/id/{tool}/delete")
 

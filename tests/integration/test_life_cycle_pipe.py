@@ -284,10 +284,10 @@ async def test_the_list_comes_from_memory_at_once_while_a_refresh_runs(house):
 
 async def test_the_first_list_does_not_wait_for_ever_and_the_fetch_goes_on(caplog):
     house = House(longest_listing=0.05)
-    house.simulator.queue_faults(Knobs(delay_ms=200, path="/models"))
+    house.simulator.queue_faults(Knobs(delay_ms=1000, path="/models"))
     started = time.perf_counter()
     assert await house.host.models() == []
-    assert time.perf_counter() - started < 0.2
+    assert time.perf_counter() - started < 1
     assert "no catalogue arrived" in caplog.text
     assert (await house.ask()).startswith("Hello")
     assert len(await house.host.models()) > 5
