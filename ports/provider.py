@@ -327,7 +327,7 @@ class ProviderFault:
     ``status`` is the HTTP status, the one named inside the stream, or the one that the error's type stands for; None if
     there is none. ``metadata`` is what came with the error, to be shown and not to be read: what it means is in
     ``evidence``. ``body`` is the raw error body, cut to 16 KiB and not yet redacted. ``retry_after`` is in seconds from
-    now, None when not told.
+    now, None when not told. ``provider`` is who is to blame, ``stream_provider`` who the stream says that it comes from.
     """
 
     kind: FaultKind
@@ -348,6 +348,7 @@ class ProviderFault:
     chunk_id: str | None = None
     chunk_created: int | None = None
     native_finish_reason: str | None = None
+    stream_provider: str | None = None
 
 
 class ProviderError(Exception):

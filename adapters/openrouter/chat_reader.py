@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, TypeAlias
 
+from attrs import evolve
+
 from openrouter_pipe.adapters.openrouter import faults
 from openrouter_pipe.adapters.openrouter.chat_items import CallDraft, Draft, ImageDraft, MessageDraft, ReasoningDraft
 from openrouter_pipe.adapters.openrouter.decoding import citation, kind_of
@@ -146,6 +148,7 @@ class ChatReader:
         self._started = True
         self._response_id = text_or_none(event.get("id"))
         self._model = text_or_none(event.get("model"))
+        self._context = evolve(self._context, provider=text(event.get("provider")))
         events.append(ResponseStarted(self._response_id, self._model))
 
     def _read_delta(self, delta: Wire, events: _Events) -> None:

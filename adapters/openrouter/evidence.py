@@ -6,6 +6,7 @@ guardrails, availability). Also here: which HTTP status the provider's error typ
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -54,6 +55,7 @@ _LENGTH_WORDS: Final = (
     "too long",
 )
 _POLICY_TYPES: Final = frozenset({"content_policy_violation", "image_content_policy_violation", "refusal"})
+_LIMIT: Final = re.compile(r"\s*rate limit exceeded:\s*([a-z0-9]+(?:[-_][a-z0-9]+)+)", re.IGNORECASE)
 _WORDS_READ: Final = 2000
 """Characters of a message in which words are looked for."""
 
@@ -92,7 +94,7 @@ def evidence_of(metadata: Wire, message: str, error_type: str | None, code: str 
         reason=next(iter(reasons), "") or _text(metadata.get("reason")),
         moderation_reasons=tuple(reasons),
         flagged_text=_text(metadata.get("flagged_input")),
-        rate_limit=_RATE_LIMITS.get(source, source) or _text(metadata.get("rate_limit_type")),
+        rate_limit=_RATE_LIMITS.get(source, source) or _text(metadata.get("rate_limit_type")) or _limit_named(message),
         required_cost=_first_number(
             metadata, "required_cost", "required_credits", "estimated_cost", "cost", "required"
         ),
@@ -110,6 +112,12 @@ def provider_of(metadata: Wire) -> str:
     if isinstance(previous, list):
         names += [_text(mapping(entry).get(key)) for entry in previous[:1] for key in ("provider_name", "provider")]
     return next((name for name in names if name), "")
+
+
+def _limit_named(message: str) -> str:
+    """What the platform's own message says was limited: ``Rate limit exceeded: free-models-per-day``."""
+    found = _LIMIT.match(message[:_WORDS_READ])
+    return found[1] if found else ""
 
 
 def _tells_of_length(said: str) -> bool:

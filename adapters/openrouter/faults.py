@@ -41,10 +41,14 @@ _RETRY_ADVICE: Final[Mapping[str, bool]] = {"in_flight_budget_exhausted": True, 
 
 @frozen
 class Context:
-    """What is known beside the error itself: the answer's headers, the model asked for, the wall clock (epoch seconds)."""
+    """What is known beside the error itself: the wall clock (epoch seconds), the answer's headers, the model asked for.
+
+    ``provider`` is the one that earlier events of the stream have named.
+    """
 
     now: float
     model: str = ""
+    provider: str = ""
     headers: Mapping[str, str] = field(factory=dict)
 
 
@@ -106,6 +110,7 @@ def truncated(context: Context) -> ProviderFault:
         message="the stream ended before the answer was complete",
         request_id=_header_request_id(context.headers),
         model=context.model or None,
+        stream_provider=_first(context.provider, context.headers.get("x-provider-name", "")),
     )
 
 
@@ -176,12 +181,13 @@ def _from_envelope(kind: FaultKind, envelope: Wire, context: Context, *, status:
         code=code,
         error_type=error_type or None,
         evidence=evidence_of(metadata, message, error_type, code),
-        provider=_provider(known, envelope, context.headers) or provider_of(metadata) or None,
+        provider=_provider(known, envelope, context) or provider_of(metadata) or None,
         request_id=_request_id(known, envelope, context.headers),
         retry_after=_retry_after(known, metadata, context),
         retryable=_retryable(known),
         metadata=metadata,
         model=context.model or text_or_none(metadata.get("model_slug")),
+        stream_provider=_named(envelope, context) if kind is FaultKind.STREAM else None,
     )
 
 
@@ -210,19 +216,20 @@ def _status(error: ErrorObject, error_type: str, code: str | None) -> int | None
     return status_of(error_type, error.error_type, code)
 
 
-def _provider(error: ErrorObject, envelope: Wire, headers: Mapping[str, str]) -> str | None:
+def _provider(error: ErrorObject, envelope: Wire, context: Context) -> str | None:
+    blamed = _first(error.metadata.provider_name, error.provider_name, error.provider)
+    return blamed or _named(envelope, context)
+
+
+def _named(envelope: Wire, context: Context) -> str | None:
+    """The provider that the answer says that it comes from."""
     selected = (
         text(mapping(endpoint).get("provider"))
         for endpoint in listing(mapping(mapping(envelope.get("openrouter_metadata")).get("endpoints")).get("available"))
         if mapping(endpoint).get("selected") is True
     )
     return _first(
-        error.metadata.provider_name,
-        error.provider_name,
-        error.provider,
-        text(envelope.get("provider")),
-        next(selected, ""),
-        headers.get("x-provider-name", ""),
+        text(envelope.get("provider")), context.provider, next(selected, ""), context.headers.get("x-provider-name", "")
     )
 
 

@@ -88,6 +88,8 @@ _BY_STATUS: Final[Mapping[int, _Failure]] = {
 
 _GENERIC: Final = frozenset({"", "provider returned error", "error", "unknown error", "internal server error"})
 """Messages that say nothing beside the words of the provider that failed."""
+_REPORTED: Final = frozenset({FaultKind.STATUS, FaultKind.STREAM})
+"""Kinds whose words are OpenRouter's own; those of all others are ours."""
 _TIMEOUTS: Final = frozenset({FaultKind.CONNECT_TIMEOUT, FaultKind.READ_TIMEOUT, FaultKind.TOTAL_TIMEOUT})
 
 
@@ -111,7 +113,7 @@ def classify(fault: ProviderFault, subject: ErrorSubject, *, partial: bool = Fal
 
 def counts_as_failure(fault: ProviderFault) -> bool:
     """Whether the request breaker counts this fault: everything but client mistakes (4xx other than 408 and 429)."""
-    if fault.kind not in {FaultKind.STATUS, FaultKind.STREAM}:
+    if fault.kind not in _REPORTED:
         return True
     status = status_of(fault)
     return not 400 <= status < 500 or status in {408, 429}
@@ -157,7 +159,7 @@ def _values(fault: ProviderFault, subject: ErrorSubject) -> dict[str, JsonValue]
         "sanitized_detail": said,
         "provider": fault.provider or "",
         "openrouter_code": fault.code or (str(fault.status) if fault.status else ""),
-        "openrouter_message": fault.message,
+        "openrouter_message": fault.message if fault.kind in _REPORTED else "",
         "upstream_type": evidence.upstream_type,
         "upstream_message": evidence.upstream_message,
         "reason": evidence.reason,
@@ -171,7 +173,7 @@ def _values(fault: ProviderFault, subject: ErrorSubject) -> dict[str, JsonValue]
         "native_finish_reason": fault.native_finish_reason,
         "error_chunk_id": fault.chunk_id,
         "error_chunk_created": _time(fault.chunk_created),
-        "streaming_provider": (fault.provider or "") if streamed else "",
+        "streaming_provider": (fault.stream_provider or fault.provider or "") if streamed else "",
         "streaming_model": fault.model if streamed else "",
         "retry_after_seconds": _seconds(fault.retry_after),
         "rate_limit_type": evidence.rate_limit,

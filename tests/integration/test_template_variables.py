@@ -44,6 +44,18 @@ _CHUNK = {
     "error": {"code": 502, "message": "It broke", "metadata": {"provider_name": "Streamer"}},
 }
 BROKEN = says(HEAD + chunk(b"data: " + json.dumps(_CHUNK).encode() + b"\n\ndata: [DONE]\n\n") + END)
+_BEGUN = {
+    **{name: value for name, value in _CHUNK.items() if name != "error"},
+    "choices": [{"index": 0, "delta": {"content": "Hal"}, "finish_reason": None}],
+}
+_BLAME = {"error": {"code": 502, "message": "It broke", "metadata": {"provider_name": "Acme"}}}
+
+
+def _stream(*events: dict) -> Behaviour:
+    return says(HEAD + b"".join(chunk(b"data: " + json.dumps(event).encode() + b"\n\n") for event in events) + END)
+
+
+CHAT = {"DEFAULT_LLM_ENDPOINT": "chat_completions"}
 
 CASES: dict[str, tuple[Behaviour, dict, dict[str, str]]] = {
     "provider": (
@@ -130,6 +142,41 @@ async def test_what_a_failure_fills(case, recent):
 
 def test_no_variable_is_forgotten():
     assert {name for _, _, expected in CASES.values() for name in expected} == KNOWN - ALWAYS - ELSEWHERE
+
+
+async def test_the_provider_that_the_stream_names_is_not_the_one_that_the_error_blames():
+    found = await read(_stream(_BEGUN, _BLAME), **TEMPLATES, **CHAT)
+    assert (found["provider"], found["streaming_provider"]) == ("Acme", "Streamer")
+    found = await read(_stream({**_CHUNK, **_BLAME}), **TEMPLATES, **CHAT)
+    assert (found["provider"], found["streaming_provider"]) == ("Acme", "Streamer")
+
+
+async def test_a_stream_that_breaks_off_still_tells_who_sent_it():
+    found = await read(_stream(_BEGUN), **TEMPLATES, **CHAT)
+    assert (found["error_type"], found["streaming_provider"]) == ("stream_interrupted", "Streamer")
+    assert "openrouter_message" not in found
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "valves"), [(hangs_up, {}), (goes_silent(), {"HTTP_SOCK_READ_SECONDS": 1})], ids=["refused", "silent"]
+)
+async def test_where_nothing_was_answered_nothing_is_put_into_openrouters_mouth(behaviour, valves):
+    found = await read(behaviour, **TEMPLATES, **valves)
+    assert "detail" in found
+    assert not found.keys() & {"openrouter_message", "openrouter_code", "upstream_message", "raw_body"}
+
+
+@pytest.mark.parametrize(
+    ("message", "limited"),
+    [
+        ("Rate limit exceeded: free-models-per-day. Add 10 credits", "free-models-per-day"),
+        ("Rate limit exceeded: free-models-per-day-high-balance. ", "free-models-per-day-high-balance"),
+        ("Rate limit exceeded: wait a minute", None),
+    ],
+)
+async def test_what_was_limited_is_read_from_the_words_where_nothing_else_tells(message, limited):
+    found = await read(status(429, message, "Retry-After: 30"), HTTP_TOTAL_TIMEOUT_SECONDS=1, **TEMPLATES)
+    assert found.get("rate_limit_type") == limited
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
