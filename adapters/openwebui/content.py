@@ -78,8 +78,7 @@ def _part(block: Any) -> Part | None:
         return None
     match block.get("type"):
         case "text" | "input_text" | "output_text" if isinstance(block.get("text"), str):
-            cache = block.get("cache_control")
-            return TextPart(block["text"], cache if isinstance(cache, dict) else None)
+            return TextPart(block["text"], _breakpoint(block.get("cache_control")))
         case "text" | "input_text" | "output_text":
             return TextPart(str(block["text"])) if isinstance(block.get("text"), int | float) else None
         case "image_url" | "input_image" | "image":
@@ -98,6 +97,14 @@ def _part(block: Any) -> Part | None:
             return OpaquePart(block)
         case _:
             return _plain(block)
+
+
+def _breakpoint(cache: Any) -> dict[str, Any] | None:
+    """A caller's cache breakpoint, None where it is none that a provider takes: the whole request would be refused."""
+    if not isinstance(cache, dict) or cache.get("type") != "ephemeral":
+        return None
+    ttl = cache.get("ttl")
+    return {"type": "ephemeral", "ttl": ttl} if ttl in ("5m", "1h") else {"type": "ephemeral"}
 
 
 def _plain(block: dict[str, Any]) -> Part | None:

@@ -44,6 +44,17 @@ def read(body, metadata=None, task=None, user=None):
     [
         ({"type": "text", "text": "a"}, TextPart("a")),
         ({"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}, TextPart("a", {"type": "ephemeral"})),
+        *(
+            ({"type": "text", "text": "a", "cache_control": given}, TextPart("a", taken))
+            for given, taken in (
+                ({"type": "ephemeral", "ttl": "1h"}, {"type": "ephemeral", "ttl": "1h"}),
+                ({"type": "ephemeral", "ttl": "2d", "scope": "x"}, {"type": "ephemeral"}),
+                ({"type": "ephemeral", "ttl": [1]}, {"type": "ephemeral"}),
+                ({"type": "persistent"}, None),
+                ({}, None),
+                ("ephemeral", None),
+            )
+        ),
         ({"type": "input_text", "text": "a"}, TextPart("a")),
         ("a", TextPart("a")),
         ({"type": "image_url", "image_url": {"url": "u", "detail": "low"}}, ImagePart("u", "low")),
