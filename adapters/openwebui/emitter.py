@@ -2,21 +2,24 @@
 
 The host hands out an emitter where none may be used (program calls, background tasks of 0.6.28, whose events would hit the
 visible message), so an emitter is used only for a known message of a chat and outside tasks. A failing or hanging emitter
-never costs the answer: after the first event that takes too long, the answer goes on without any.
+never costs the answer: after the first event that takes too long, the answer goes on without any. That event itself is
+finished: the host writes it to its database, and nobody cuts it off there.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from typing import Any, Final
 
+from openrouter_pipe.adapters.openwebui.finishing import Finishing
 from openrouter_pipe.adapters.openwebui.host import Host
 from openrouter_pipe.adapters.openwebui.request import HostCall, read_identity, read_task, saved_chat
 from openrouter_pipe.ports.chat import ChatEvent, CitationsFound, Notified, StatusChanged, ToolFinished
 from openrouter_pipe.ports.items import Citation
 
 _log = logging.getLogger(__name__)
+_FINISHING: Final = Finishing()
 
 
 class Emitter:
@@ -31,6 +34,7 @@ class Emitter:
         self._is_task = read_task(call.task) is not None
         usable = bool(identity.chat_id and identity.message_id) and not self._is_task
         self._emit = call.emitter if usable and callable(call.emitter) else None
+        self._order = asyncio.Lock()
         self._sources = host.temporary_sources or saved_chat(identity.chat_id)
         self._open_status = ""
         self.unheard: list[str] = []
@@ -70,7 +74,7 @@ class Emitter:
             return False
         try:
             async with asyncio.timeout(self._patience):
-                await self._emit({"type": kind, "data": data})
+                await _FINISHING.run(self._told({"type": kind, "data": data}))
         except TimeoutError:
             self._emit = None
             _log.warning("the host took too long over a %s event; this answer goes on without events", kind)
@@ -79,6 +83,12 @@ class Emitter:
         else:
             return True
         return False
+
+    async def _told(self, event: dict[str, Any]) -> None:
+        """Tell the host, after what a turn that was stopped has left it with."""
+        async with self._order:
+            if self._emit is not None:
+                await self._emit(event)
 
 
 def source(citation: Citation) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from attrs import frozen
 
 from openrouter_pipe.adapters.openwebui import file_addresses, file_storage
 from openrouter_pipe.adapters.openwebui.file_storage import host_module, too_large
+from openrouter_pipe.adapters.openwebui.finishing import Finishing
 from openrouter_pipe.adapters.openwebui.host import mapping, maybe_await, text
 from openrouter_pipe.ports.chat import Identity
 from openrouter_pipe.ports.files import FileAccessError, FileBytes, FileStream, StoredFile
@@ -35,6 +36,8 @@ _PATIENCE: Final = 60.0
 _OURS: Final = uuid.UUID("6f1b6cf1-5a53-5d0e-9e0b-0d7b4d1f7a51")
 _DIGEST: Final = "sha256:"
 _MIB: Final = 1024 * 1024
+_FINISHING: Final = Finishing()
+"""What was begun is finished although the turn has gone: bytes without a record would stay where nobody finds them."""
 
 
 @frozen
@@ -66,7 +69,8 @@ class HostFileStore:
         """Upload without indexing, and link the file to the chat where the host keeps such links."""
         name = _checked_name(content)
         async with _edge(_NOT_STORED, self._patience):
-            record = await self._upload(content, name, await self._owner())
+            owner = await self._owner()
+            record = await _FINISHING.run(self._upload(content, name, owner))
             file_id = text(mapping(record).get("id")) or text(getattr(record, "id", None))
             if not file_id:
                 raise FileAccessError(_NOT_STORED)
@@ -82,7 +86,8 @@ class HostFileStore:
             raise too_large(limit)
         async with _edge(_NOT_STORED, self._patience):
             if await self._own_record(file_id) is None:
-                await self._insert(file_id, name, content, await self._owner())
+                owner = await self._owner()
+                await _FINISHING.run(self._insert(file_id, name, content, owner))
         await self._link(file_id)
         return _stored(file_id, name, content)
 
@@ -159,9 +164,8 @@ class HostFileStore:
             # The id follows from the address: of two workers that make the account at once, one succeeds.
             known = str(uuid.uuid5(_OURS, f"owner\n{fallback.email}"))
             try:
-                await maybe_await(
-                    users.insert_new_user(known, name=fallback.name, email=fallback.email, role=fallback.role)
-                )
+                made = users.insert_new_user(known, name=fallback.name, email=fallback.email, role=fallback.role)
+                await _FINISHING.run(maybe_await(made))
             except Exception as error:  # noqa: BLE001 - the other worker's account is as good; without one, the next line tells
                 _log.warning("the account for files without a user was not made: %s", type(error).__name__)
             found = await maybe_await(users.get_user_by_email(fallback.email))
@@ -199,7 +203,6 @@ class HostFileStore:
             "OpenWebUI-User-Name": text(getattr(owner, "name", "")),
             "OpenWebUI-File-Id": file_id,
         }
-        path = await asyncio.to_thread(file_storage.write_stored, content.data, f"{file_id}_{name}", tags)
         digest = await asyncio.to_thread(lambda: hashlib.sha256(content.data).hexdigest())
         meta = {
             "name": name,
@@ -208,9 +211,10 @@ class HostFileStore:
             "file_hash": digest,
             "data": self._origin(),
         }
-        form = module.FileForm(id=file_id, filename=name, path=path, data={}, meta=meta)
+        path = await asyncio.to_thread(file_storage.write_stored, content.data, f"{file_id}_{name}", tags)
         record = None
         try:
+            form = module.FileForm(id=file_id, filename=name, path=path, data={}, meta=meta)
             record = await maybe_await(module.Files.insert_new_file(owner.id, form))
         except Exception as error:  # noqa: BLE001 - another worker may have been faster: the next line tells
             _log.info("the host made no record of a file: %s", type(error).__name__)
@@ -253,7 +257,8 @@ class HostFileStore:
             insert = getattr(host_module("models.chats").Chats, "insert_chat_files", None)
             if insert is not None:
                 async with asyncio.timeout(self._patience):
-                    await maybe_await(insert(identity.chat_id, identity.message_id, [file_id], identity.user_id))
+                    link = insert(identity.chat_id, identity.message_id, [file_id], identity.user_id)
+                    await _FINISHING.run(maybe_await(link))
         except Exception as error:  # noqa: BLE001 - the file is stored; a missing link costs sharing, not the answer
             _log.warning("the host did not link a file to its chat: %s", type(error).__name__)
 

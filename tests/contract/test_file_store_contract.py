@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import sys
+import threading
 import time
 import types
 from pathlib import Path
@@ -430,6 +431,79 @@ async def test_a_record_that_cannot_be_made_leaves_no_stray_bytes(plain_host: Fa
     with pytest.raises(FileAccessError, match="did not store"):
         await store_of(plain_host).keep("k", PNG)
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_record_that_the_host_refuses_to_describe_leaves_no_stray_bytes(
+    plain_host: FakeHost, tmp_path: Path
+) -> None:
+    def refuse(**members: Any) -> None:
+        raise ValueError("no such field")
+
+    sys.modules["open_webui.models.files"].FileForm = refuse  # type: ignore[attr-defined]
+    with pytest.raises(FileAccessError, match="did not store"):
+        await store_of(plain_host).keep("k", PNG)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("leaves", ["stopped", "out of patience"])
+async def test_a_turn_that_leaves_between_bytes_and_record_leaves_no_stray_bytes(
+    plain_host: FakeHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bool, leaves: str
+) -> None:
+    written, go_on = threading.Event(), threading.Event()
+    upload = plain_host.storage.upload_file
+
+    def slowly(file: Any, filename: str, tags: dict[str, str]) -> tuple[bytes, str]:
+        answer = upload(file, filename, tags)
+        written.set()
+        go_on.wait(5)
+        return answer
+
+    async def handle(request: Any, file: Any, metadata: Any, process: bool, user: Any) -> Any:
+        """As the host's own: the bytes in a thread, the record after them."""
+        _, path = await asyncio.to_thread(plain_host.storage.upload_file, file.file, f"new_{file.filename}", {})
+        plain_host.add("new", user.id, b"", file.filename, path)
+        return plain_host.files["new"]
+
+    monkeypatch.setattr(plain_host.storage, "upload_file", slowly)
+    monkeypatch.setattr(sys.modules["open_webui.routers.files"], "upload_file_handler", handle)
+    store = store_of(plain_host, patience=60 if leaves == "stopped" else 0.1)
+    turn = asyncio.ensure_future(store.keep("k", PNG) if kept else store.save(PNG))
+    await asyncio.to_thread(written.wait, 5)
+    if leaves == "stopped":
+        turn.cancel()
+    async with asyncio.timeout(5):
+        await asyncio.wait([turn])
+    assert turn.cancelled() if leaves == "stopped" else isinstance(turn.exception(), FileAccessError)
+    go_on.set()
+    if left := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(left, timeout=5)
+    assert [str(one) for one in tmp_path.iterdir()] == [record.path for record in plain_host.files.values()]
+    if kept:
+        assert await store_of(plain_host).kept("k") is not None
+
+
+async def test_a_turn_that_is_stopped_while_the_host_writes_a_link_does_not_cut_it_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = installed(FakeHost(tmp_path, "local", modern=True), monkeypatch)
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def link(*link: Any) -> None:
+        begun.set()
+        await go_on.wait()
+        host.links.append(link)
+
+    sys.modules["open_webui.models.chats"].Chats.insert_chat_files = link
+    turn = asyncio.ensure_future(store_of(host).keep("k", PNG))
+    await begun.wait()
+    turn.cancel()
+    await asyncio.wait([turn])
+    assert turn.cancelled()
+    go_on.set()
+    if left := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(left, timeout=5)
+    assert [link[2] for link in host.links] == [list(host.files)]
 
 
 @pytest.mark.parametrize("raises", [True, False])
