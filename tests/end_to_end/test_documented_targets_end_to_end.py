@@ -69,11 +69,18 @@ def test_make_chaos_loses_nothing_that_was_acknowledged(checkout: Checkout) -> N
         assert what in done.stdout
 
 
+IN_A_TERMINAL = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored where the tests run in the background
+os.execvp("bash", ["bash", "-c", "exec " + sys.argv[1]])
+"""
+
+
 def test_make_webui_starts_open_webui_with_the_pipe_and_ctrl_c_stops_it(checkout: Checkout) -> None:
     venv = venvs.ensure(venvs.MAIN_VERSION)
     (checkout.root / venv.name).symlink_to(venv)
     with subprocess.Popen(
-        ["bash", "-c", "exec make webui"],
+        [sys.executable, "-c", IN_A_TERMINAL, "make webui"],
         cwd=checkout.root,
         env=checkout.environment,
         stdin=subprocess.DEVNULL,

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatch
@@ -133,7 +132,7 @@ def served(one: Documented, checkout: Checkout) -> None:
             assert "openrouter-pipe" in httpx.get(address[0], trust_env=False).text
             assert httpx.get(f"{address[0]}search/search_index.json", trust_env=False).json()["docs"]
         finally:
-            process.send_signal(signal.SIGINT)
+            process.terminate()
             process.wait(20)
 
 
