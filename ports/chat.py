@@ -200,9 +200,14 @@ class NoticeAdded:
 
 @frozen
 class MarkersIssued:
-    """Artifacts are durable; these lines must reach the host's stored message (already rendered, one a line)."""
+    """Artifacts are durable; these lines must reach the host's stored message (already rendered, one a line).
+
+    ``text`` follows the answer as one string; ``apart``, where it differs, follows its last message, for a host that
+    keeps the messages of an answer apart: a code fence that an earlier one leaves open is open in that one only.
+    """
 
     text: str
+    apart: str | None = None
 
 
 @frozen

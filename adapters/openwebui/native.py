@@ -104,8 +104,10 @@ class NativeItems:
                 yield from self._closed(index, item, seconds)
             case ImageProduced(url):
                 yield from self._block(image_markdown(url))
-            case NoticeAdded(text) | MarkersIssued(text):
+            case NoticeAdded(text):
                 yield from self._block(text)
+            case MarkersIssued(text, apart):
+                yield from self._block(text if apart is None else apart)
             case ToolStarted(index, call):
                 self._running[call.call_id] = event
                 yield from self._add_call(index, call)

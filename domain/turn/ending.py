@@ -10,6 +10,7 @@ from openrouter_pipe.domain import usage as usages
 from openrouter_pipe.domain.breakers import Scope
 from openrouter_pipe.domain.errors.classify import classify, counts_as_failure
 from openrouter_pipe.domain.errors.situations import loops_reached
+from openrouter_pipe.domain.history import markers
 from openrouter_pipe.domain.policies import TurnPolicies
 from openrouter_pipe.domain.streaming.reducer import TurnReducer
 from openrouter_pipe.domain.streaming.stage import told
@@ -26,7 +27,7 @@ from openrouter_pipe.ports.chat import (
     Severity,
     StatusChanged,
 )
-from openrouter_pipe.ports.items import InputItem, MessageItem, Role
+from openrouter_pipe.ports.items import FunctionCallItem, FunctionOutputItem, InputItem, MessageItem, Role
 from openrouter_pipe.ports.provider import FinishStatus, ProviderFault
 from openrouter_pipe.ports.telemetry import Usage
 
@@ -92,9 +93,9 @@ class Ending:
         notice = "" if reason is None else _CUT_OFF.get(reason, f"*The answer is incomplete ({_word(reason)}).*")
         if notice and not self._is_task:
             yield NoticeAdded(notice)
-        markers = await self._memory.save(items, model, _text(items) + notice)
+        issued = _issued(await self._memory.save(items, model), items, notice)
         await self._memory.forget()
-        for event in self._closing(markers, self._last_line(usage, seconds)):
+        for event in self._closing(issued, self._last_line(usage, seconds)):
             yield event
         yield Completed(usage, model, reason)
 
@@ -107,17 +108,17 @@ class Ending:
         subject = self._failures.subject
         report = classify(fault, subject, partial=seen)
         last = self._failures.failed(report, fault, partial=seen, usage=usage)
-        markers = ""
+        issued = None
         if seen and not self._is_task:
             yield NoticeAdded(last.text)
-            markers = await self._memory.save(items, subject.api_model_id, f"{_text(items)}\n{last.text}")
-        for event in self._closing(markers, FAILED if self._reducer.status_shown else ""):
+            issued = _issued(await self._memory.save(items, subject.api_model_id), items, f"\n{last.text}")
+        for event in self._closing(issued, FAILED if self._reducer.status_shown else ""):
             yield event
         yield last
 
-    def _closing(self, markers: str, line: str) -> Iterable[ChatEvent]:
-        if markers:
-            yield MarkersIssued(markers)
+    def _closing(self, issued: MarkersIssued | None, line: str) -> Iterable[ChatEvent]:
+        if issued is not None:
+            yield issued
         yield from self.warnings()
         if line and not self._is_task:
             yield StatusChanged(line, done=True)
@@ -131,6 +132,17 @@ class Ending:
 def _word(reason: str) -> str:
     """A reason that nobody knows, as far as it is a word: it comes from a stranger and stands in Markdown."""
     return _NO_WORD.sub(" ", reason[:_REASON_LENGTH].lower()).strip() or "no reason given"
+
+
+def _issued(ids: Sequence[str], items: Sequence[InputItem], last: str) -> MarkersIssued | None:
+    """The block of markers behind ``items`` and the ``last`` words of ours, None without any."""
+    if not ids:
+        return None
+    calls = [place for place, item in enumerate(items, 1) if isinstance(item, FunctionCallItem | FunctionOutputItem)]
+    alone = items[calls[-1] :] if calls else items  # a host that keeps messages apart cuts where tools were called
+    text = markers.render(ids, _text(items) + last)
+    apart = markers.render(ids, _text(alone) + last)
+    return MarkersIssued(text, None if apart == text else apart)
 
 
 def _text(items: Sequence[InputItem]) -> str:

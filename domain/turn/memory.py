@@ -13,7 +13,6 @@ from attrs import evolve
 
 from openrouter_pipe.domain import retention
 from openrouter_pipe.domain.breakers import Scope
-from openrouter_pipe.domain.history import markers
 from openrouter_pipe.domain.policies import TurnPolicies
 from openrouter_pipe.domain.turn.services import Services
 from openrouter_pipe.ports.artifacts import Artifact, ArtifactStore, ArtifactStoreError, CachedReads
@@ -59,27 +58,24 @@ class Memory:
         }
         return self._loaded
 
-    async def save(self, items: Sequence[InputItem], model_id: str, shown: str) -> str:
-        """Store what is worth keeping of ``items``; returns the markers of what is durable, ready to show.
-
-        ``shown`` is the text that the markers will follow.
-        """
+    async def save(self, items: Sequence[InputItem], model_id: str) -> tuple[str, ...]:
+        """Store what is worth keeping of ``items``; returns the ids of what is durable, in order."""
         kept = retention.keep(items, self._policies.history) if self._store is not None else ()
         if self._store is None or not kept:
-            return ""
+            return ()
         if self._is_spared():
             self.trouble = True
-            return ""
+            return ()
         artifacts = [self._artifact(item, model_id) for item in kept]
         try:
             durable = await self._store.save(artifacts, self._policies.store)
         except ArtifactStoreError as error:
             self._failed("written", error)
-            return ""
+            return ()
         if not isinstance(self._store, CachedReads):  # what took the artifacts may have been a queue in front of it
             self._services.breakers.success(self._key)
         self._services.metrics.count("artifact_writes", len(durable))
-        return markers.render([artifact.id for artifact in artifacts if artifact.id in durable], shown)
+        return tuple(artifact.id for artifact in artifacts if artifact.id in durable)
 
     async def forget(self) -> None:
         """Delete what was kept for one reply only, now that this reply has succeeded.

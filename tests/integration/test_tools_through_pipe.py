@@ -21,7 +21,8 @@ from openrouter_pipe.adapters.memory.artifacts import MemoryArtifactStore
 from openrouter_pipe.adapters.memory.provider import ScriptedCatalog, ScriptedProvider, answer, card_entry
 from openrouter_pipe.adapters.openwebui import make_pipe_class
 from openrouter_pipe.composition.pipe import PipeContainer, PipeServices
-from openrouter_pipe.ports.items import FunctionCallItem, FunctionOutputItem
+from openrouter_pipe.domain.history import markers
+from openrouter_pipe.ports.items import FunctionCallItem, FunctionOutputItem, MessageItem, Role, TextPart
 from openrouter_pipe.ports.provider import FinishStatus, ItemFinished, ProviderEvent, ResponseFinished
 
 KEY = "sk-or-v1-00112233445566778899aabbccddeeff"
@@ -153,6 +154,15 @@ def call(arguments: str = GOOD, name: str = "t", call_id: str = "call_1") -> Fun
 @pytest.fixture(params=[True, False], ids=["0.12.4", "0.6.28"])
 def recent(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
+
+
+async def test_a_fence_left_open_before_a_call_hides_no_marker(recent: bool) -> None:
+    cut = MessageItem(Role.ASSISTANT, (TextPart("Look:\n```py\nx = 1"),))
+    house = House(cut, call(), recent=recent).counting("t", lambda _: "ran")  # type: ignore[arg-type]
+    async with house.answering() as stored:
+        said = stored.output[-1]["content"][0]["text"] if recent else stored.content
+        assert len(markers.ids(said)) == 4
+        assert ("```" in said) is not recent  # messages that are kept apart need no end of another one's fence
 
 
 # --- what a model may ask for -----------------------------------------------------------------------------------------

@@ -159,7 +159,7 @@ async def test_a_full_answer_of_the_cache_does_not_close_the_breaker() -> None:
 async def test_a_queue_that_takes_artifacts_does_not_close_the_breaker(make: Callable[[], Store], closes: bool) -> None:
     bench = Bench(make())
     bench.breakers.failure(KEY, bench.breaker)
-    assert await bench.turn().save([THOUGHT, SAID], "a/b", "Hi")
+    assert await bench.turn().save([THOUGHT, SAID], "a/b")
     bench.breakers.failure(KEY, bench.breaker)
     assert bench.breakers.allows(KEY, bench.breaker) is closes
 
