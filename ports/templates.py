@@ -10,6 +10,8 @@ from typing import Final
 _FOOT: Final = """
 - Error ID: `{error_id}`
 - Time: {timestamp}
+- Session: {session_id}
+- User: {user_id}
 - Support: {support_email}
 - Support: {support_url}
 """

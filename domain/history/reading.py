@@ -10,6 +10,7 @@ from attrs import frozen
 from openrouter_pipe.domain.history import markers
 from openrouter_pipe.domain.history.details import reasoning_items
 from openrouter_pipe.domain.history.images import without_images
+from openrouter_pipe.domain.history.notices import without_ids
 from openrouter_pipe.ports.chat import ChatMessage, HostRecords, HostToolRecord
 from openrouter_pipe.ports.items import (
     FunctionCallItem,
@@ -89,7 +90,7 @@ def _read_text(number: int, part: TextPart, phase: str | None, records: HostReco
             continue
         for piece in records.split(segment.text, markers.fenced_spans(segment.text)):
             if isinstance(piece, str):
-                text = without_images(piece)
+                text = without_ids(without_images(piece))
                 if text.strip():
                     yield Prose(part if text == part.text else TextPart(text, part.cache_control), phase, number)
                 continue

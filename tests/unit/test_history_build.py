@@ -416,6 +416,29 @@ def test_text_that_shows_our_own_notices_is_harmless() -> None:
     assert shape(replay(user(text), assistant(text))) == ["user:" + text, "assistant:" + text]
 
 
+FOOT = "- Error ID: `0123456789abcdef`\n- Time: 2026-11-23T03:06:30Z\n"
+
+
+@pytest.mark.parametrize("after", ["", "\n", "\n- Support: help@example.org", "\n\nMore words"])
+def test_whom_a_notice_was_shown_to_stays_in_the_house(after: str) -> None:
+    told = "Half\n\n### The answer is incomplete\n\n" + FOOT
+    history = replay(user("x"), assistant(told + "- Session: s-1\n- User: u-1" + after))
+    assert shape(history) == ["user:x", "assistant:" + told + after.removeprefix("\n")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["- Session: s-1\n- User: u-1", "- Error ID: `abc`\n- User: u-1", FOOT + "\n- User: u-1", "Error ID\n- User: a\n"],
+)
+def test_lines_that_only_look_like_it_are_text(text: str) -> None:
+    assert shape(replay(user("x"), assistant(text))) == ["user:x", "assistant:" + text]
+
+
+def test_a_user_may_quote_them() -> None:
+    text = FOOT + "- User: u-1"
+    assert shape(replay(user(text))) == ["user:" + text]
+
+
 def test_markers_in_a_users_text_are_text() -> None:
     artifacts, block = stored(reasoning("1"))
     assert shape(replay(user("see" + block), artifacts=artifacts)) == ["user:see" + block]
