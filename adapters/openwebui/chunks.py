@@ -146,15 +146,13 @@ class ApiChunks:
         """See `Renderer`."""
         if type(event) is TextAdded:  # the hot path
             return (self._writer.content(self._joiner.text(event.index, event.text)),)
+        if type(event) is ReasoningAdded:
+            return (self._writer.reasoning(self._thoughts.text(event)),)
         return self._lines(event)
 
     def _lines(self, event: ChatEvent) -> Iterator[str]:
         write = self._writer
         match event:
-            case TextAdded(index, text):
-                yield write.content(self._joiner.text(index, text))
-            case ReasoningAdded():
-                yield write.reasoning(self._thoughts.text(event))
             case ImageProduced(url):
                 yield write.delta({"images": [{"type": "image_url", "image_url": {"url": url}}]})
             case NoticeAdded(text) | MarkersIssued(text):

@@ -79,16 +79,24 @@ class NativeItems:
         self._shown: set[str] = set()
         self._usage: Usage | None = None
         self._growing: _Slot | None = None
-        """The message that the last event was text of."""
+        """The message or the thought that the last event was a piece of."""
 
     def lines(self, event: ChatEvent) -> Iterable[str]:
         """See `Renderer`."""
         slot = self._growing
-        if slot is not None:
-            if type(event) is TextAdded and event.index == slot.place[0]:  # the hot path: more text of the same item
-                text = slot.joiner.text(event.index, event.text)
-                slot.text.append(text)
-                return (f"{slot.head}{encode(text)}}}",)
+        if slot is not None:  # the hot path: more of what the last event was a piece of
+            if type(event) is TextAdded:
+                if event.index == slot.place[0]:
+                    text = slot.joiner.text(event.index, event.text)
+                    slot.text.append(text)
+                    return (f"{slot.head}{encode(text)}}}",)
+            elif (
+                type(event) is ReasoningAdded
+                and event.index == slot.place[0]
+                and slot.part == (event.part, event.summary)
+            ):
+                (slot.summary if event.summary else slot.text).append(event.text)
+                return (f"{slot.head}{encode(event.text)}}}",)
             self._growing = None
         return self._lines(event)
 
@@ -175,6 +183,7 @@ class NativeItems:
         target.append(text)
         kind = "response.reasoning_summary_text.delta" if event.summary else "response.reasoning_text.delta"
         yield self._delta(slot, kind, text)
+        self._growing = slot
 
     # Ends
 

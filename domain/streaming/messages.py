@@ -5,25 +5,14 @@ from __future__ import annotations
 import logging
 
 import attrs
-from attrs import frozen
 
 from openrouter_pipe.domain.streaming.stage import Stage, told
-from openrouter_pipe.domain.streaming.state import Fragments, MessageState
+from openrouter_pipe.domain.streaming.state import MessageState, Running
 from openrouter_pipe.domain.streaming.text import well_formed
 from openrouter_pipe.ports.chat import ItemClosed, TextAdded
 from openrouter_pipe.ports.items import ImageItem, ImagePart, ItemKind, MessageItem, Role
 
 _log = logging.getLogger(__name__)
-
-
-@frozen
-class Running:
-    """The part of an open message that grows: the provider's numbers of both, and where the message is shown."""
-
-    index: int
-    part: int
-    shown_at: int
-    fragments: Fragments
 
 
 class Messages:
@@ -54,7 +43,7 @@ class Messages:
         message = self.states.get(index)
         if message is None or message.final is not None or number not in message.parts:
             return None
-        return Running(index, number, message.index, message.parts[number])
+        return Running(index, number, None, message.index, message.parts[number])
 
     def snapshot(self, index: int, number: int, snapshot: str, *, refusal: bool = False) -> None:
         """All text of one part; shows what deltas have not, unless a later part has begun."""

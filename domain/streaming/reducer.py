@@ -34,13 +34,13 @@ import logging
 from collections.abc import Mapping, Sequence, Set
 from typing import assert_never
 
-from openrouter_pipe.domain.streaming.messages import Messages, Running
+from openrouter_pipe.domain.streaming.messages import Messages
 from openrouter_pipe.domain.streaming.stage import ImageReady, ReducerEvent, Stage, told
-from openrouter_pipe.domain.streaming.state import CallState, MessageState, ThoughtState, WorkState
+from openrouter_pipe.domain.streaming.state import CallState, MessageState, Running, ThoughtState, WorkState
 from openrouter_pipe.domain.streaming.text import well_formed_item
 from openrouter_pipe.domain.streaming.thoughts import Thoughts
 from openrouter_pipe.domain.streaming.work import Calls, Work
-from openrouter_pipe.ports.chat import StatusChanged, TextAdded
+from openrouter_pipe.ports.chat import ReasoningAdded, StatusChanged, TextAdded
 from openrouter_pipe.ports.items import (
     FunctionCallItem,
     ImageItem,
@@ -150,24 +150,35 @@ class TurnReducer:
     def feed(self, event: ProviderEvent) -> Sequence[ReducerEvent]:
         """What one provider event means to the front end; often nothing, mostly one event."""
         running = self._running
-        if type(event) is TextDelta:  # the hot path: one more piece of what the last event was a piece of
-            if running is not None and event.index == running.index and event.part == running.part:
+        if running is not None:  # the hot path: one more piece of what the last event was a piece of
+            if type(event) is TextDelta:
+                if running.summary is None and event.index == running.index and event.part == running.part:
+                    text = running.fragments.add(event.text)
+                    return (TextAdded(running.shown_at, text),) if text else ()
+            elif (
+                type(event) is ReasoningDelta
+                and event.summary is running.summary
+                and event.index == running.index
+                and event.part == running.part
+            ):
                 text = running.fragments.add(event.text)
-                return (TextAdded(running.shown_at, text),) if text else ()
-        elif running is not None:
+                return (ReasoningAdded(running.shown_at, event.part, text, event.summary),) if text else ()
             self._running = None
-        stage = self._stage
         if self._finish is not None:
             _log.debug("event after the end of the response ignored: %s", type(event).__name__)
             return ()
-        if type(event) is ReasoningDelta and not stage.lines and not stage.status.waiting:
-            more = self._thoughts.more(event)
-            if more is not None:
-                return more
         self._dispatch(event)
-        if type(event) is TextDelta and stage.thinking is None and not stage.status.waiting:
-            self._running = self._messages.running(event.index, event.part)
-        return stage.take()
+        self._running = self._more_of(event)
+        return self._stage.take()
+
+    def _more_of(self, event: ProviderEvent) -> Running | None:
+        """What further events like this one may go on with by the short way: nothing but text comes of them."""
+        if not self._stage.status.waiting:
+            if type(event) is TextDelta and self._stage.thinking is None:
+                return self._messages.running(event.index, event.part)
+            if type(event) is ReasoningDelta and not self._stage.lines:
+                return self._thoughts.running(event.index, event.part, summary=event.summary)
+        return None
 
     def abort(self) -> Sequence[ReducerEvent]:
         """The round broke off: open items close as they stand. Does nothing after the end."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from attrs import frozen
+
 from openrouter_pipe.domain.streaming.text import Joiner
 from openrouter_pipe.ports.items import (
     FunctionCallItem,
@@ -56,6 +58,20 @@ class Fragments:
         if text:
             self.shown.append(text)
         return text
+
+
+@frozen
+class Running:
+    """The part of an open item that grows: the provider's numbers of both, and where the item is shown.
+
+    ``summary`` is None in a message; in reasoning it says which kind of text grows.
+    """
+
+    index: int
+    part: int
+    summary: bool | None
+    shown_at: int
+    fragments: Fragments
 
 
 class MessageState:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 
 import attrs
 
 from openrouter_pipe.domain.streaming.stage import Stage
-from openrouter_pipe.domain.streaming.state import ThoughtState
+from openrouter_pipe.domain.streaming.state import Running, ThoughtState
 from openrouter_pipe.domain.streaming.text import well_formed
 from openrouter_pipe.ports.chat import ItemClosed, ReasoningAdded
 from openrouter_pipe.ports.items import ItemKind, ReasoningItem
-from openrouter_pipe.ports.provider import ReasoningDelta
 
 _log = logging.getLogger(__name__)
 
@@ -33,16 +31,15 @@ class Thoughts:
             thought = self.states[index] = ThoughtState(shown_at, known, self._stage.clock.monotonic())
         return thought
 
-    def more(self, event: ReasoningDelta) -> Sequence[ReasoningAdded] | None:
-        """One more piece of the thought that is under way, by the short way; None where it takes the long one."""
+    def running(self, index: int, number: int, *, summary: bool) -> Running | None:
+        """The paragraph that deltas may go on with by the short way: the thought is under way and shown as an item."""
         thought = self._stage.thinking
-        if thought is None or thought.index is None or self.states.get(event.index) is not thought:
+        if thought is None or thought.index is None or self.states.get(index) is not thought:
             return None
-        part = thought.parts.get((event.summary, event.part))
+        part = thought.parts.get((summary, number))
         if part is None or thought.final is not None:
             return None
-        text = part.add(event.text)
-        return (ReasoningAdded(thought.index, event.part, text, event.summary),) if text else ()
+        return Running(index, number, summary, thought.index, part)
 
     def add(self, index: int, number: int, delta: str, *, summary: bool) -> None:
         """More reasoning."""
