@@ -85,13 +85,16 @@ class Stage:
             self.thinking.stop(self.clock.monotonic())
             self.thinking = None
             self._thought_line.end_line()
+            if (line := self.status.due(at_once=True)) is not None:
+                self.out.append(line)
 
     def say_thought(self, text: str) -> None:
         """Thought as a status line, where the settings ask for it."""
         if self.lines:
-            line = self._thought_line.add(text)
-            self.say(line if self._thought_about else THINKING)
-            self._thought_about = True
+            if not self._thought_about:
+                self.say(THINKING)
+                self._thought_about = True
+            self.say(self._thought_line.add(text))
 
     def say(self, text: str, sources: tuple[Citation, ...] = ()) -> None:
         """A status line, as soon as its pace allows."""

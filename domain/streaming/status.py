@@ -1,7 +1,8 @@
 """Progress lines while a turn runs: their words and their pace. The last line of a turn is made in `domain.usage`.
 
 Every line costs the host a write to its database, so at most two a second leave; a line that comes too early waits for
-the next event and is replaced by a newer one.
+the next event and is replaced by a newer one. The newest line of a thought that has ended leaves at once where two a second
+allow it: a short thought would otherwise never be read.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ THINKING: Final = "Thinking…"
 """Shown once a turn, before the first thought."""
 
 _INTERVAL_SECONDS: Final = 0.5
+_SECOND: Final = 1.0
 _LINE_CHARACTERS: Final = 200
 _RUNNING: Final = (
     ("web_search", "Searching the web…"),
@@ -35,6 +37,7 @@ class StatusLine:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._last_time: float | None = None
+        self._time_before: float | None = None
         self._last_text = ""
         self._waiting: StatusChanged | None = None
         self.shown = False
@@ -52,14 +55,21 @@ class StatusLine:
         self._waiting = StatusChanged(text, sources=sources)
         return self.due()
 
-    def due(self) -> StatusChanged | None:
-        """The waiting line if its time has come."""
+    def due(self, *, at_once: bool = False) -> StatusChanged | None:
+        """The waiting line if its time has come; ``at_once``: if it would not be the third within a second."""
         line, now = self._waiting, self._clock.monotonic()
-        if line is None or (self._last_time is not None and now - self._last_time < _INTERVAL_SECONDS):
+        if line is None or self._is_within(self._time_before, now, _SECOND):
+            return None
+        if not at_once and self._is_within(self._last_time, now, _INTERVAL_SECONDS):
             return None
         self._waiting = None
-        self._last_time, self._last_text, self.shown = now, line.text, True
+        self._time_before, self._last_time = self._last_time, now
+        self._last_text, self.shown = line.text, True
         return line
+
+    @staticmethod
+    def _is_within(earlier: float | None, now: float, seconds: float) -> bool:
+        return earlier is not None and now - earlier < seconds
 
 
 class ThoughtLine:

@@ -286,7 +286,11 @@ async def test_without_the_usage_status_only_a_shown_status_is_ended() -> None:
     house = House(answer("x"), [ReasoningDelta(0, 0, "hm", summary=True), TextDelta(1, 0, "a"), finished()])
     assert of(await house.hear(), StatusChanged) == []
     house.change(streaming=StreamingPolicy(thinking_output_mode="status", show_final_usage_status=False))
-    assert of(await house.hear(), StatusChanged) == [StatusChanged("Thinking…"), StatusChanged("Done", done=True)]
+    assert of(await house.hear(), StatusChanged) == [
+        StatusChanged("Thinking…"),
+        StatusChanged("hm"),
+        StatusChanged("Done", done=True),
+    ]
 
 
 async def test_an_incomplete_answer_says_why() -> None:

@@ -231,6 +231,14 @@ def test_three_tool_rounds_say_thinking_once() -> None:
     assert [event.text for event in run.of(StatusChanged)].count("Thinking…") == 1
 
 
+def test_a_short_thought_is_read_in_the_status_line() -> None:
+    run = Run("status")
+    run.feed(
+        *(ReasoningDelta(0, 0, word, summary=True) for word in ("One ", "short ", "thought")), TextDelta(1, 0, "A")
+    )
+    assert [event.text for event in run.of(StatusChanged)] == ["Thinking…", "One short thought"]
+
+
 def test_status_flooding_is_held_to_two_lines_a_second() -> None:
     run = Run("status")
     for number in range(1840):

@@ -30,14 +30,28 @@ def test_the_same_line_twice_is_one() -> None:
     assert line.show("one") is None
 
 
-@given(st.lists(st.tuples(st.floats(0, 1), st.text(max_size=3)), max_size=60))
-def test_never_more_than_two_lines_in_any_second(steps: list[tuple[float, str]]) -> None:
+def test_a_line_may_leave_at_once_where_it_is_the_second_of_its_second() -> None:
+    clock = ManualClock()
+    line = StatusLine(clock)
+    assert line.show("one").text == "one"
+    assert line.show("two") is None
+    assert line.due(at_once=True).text == "two"
+    assert line.show("three") is None
+    assert line.due(at_once=True) is None
+    clock.advance(0.6)
+    assert line.due() is None
+    clock.advance(0.4)
+    assert line.due().text == "three"
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.text(max_size=3), st.booleans()), max_size=60))
+def test_never_more_than_two_lines_in_any_second(steps: list[tuple[float, str, bool]]) -> None:
     clock = ManualClock()
     line = StatusLine(clock)
     times = []
-    for pause, text in steps:
+    for pause, text, at_once in steps:
         clock.advance(pause)
-        if line.show(text) or line.due():
+        if line.show(text) or line.due(at_once=at_once):
             times.append(clock.monotonic())
     assert all(later - earlier >= 0.999 for earlier, later in zip(times, times[2:], strict=False))
 
