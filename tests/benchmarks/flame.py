@@ -7,6 +7,7 @@ Not called ``profile``: a script's folder comes first on the path, and the stand
 from __future__ import annotations
 
 import argparse
+import asyncio
 import html
 import os
 import signal
@@ -28,6 +29,7 @@ Samples the bundle while it answers one scenario again and again, and writes a f
 examples:
   .venv/bin/python tests/benchmarks/flame.py                         short turns, to build/flame.svg
   .venv/bin/python tests/benchmarks/flame.py --scenario burst --ui   a fast stream in a chat
+  .venv/bin/python tests/benchmarks/flame.py --scenario live --streams 200   many slow ones, which are read one event at a time
 """
 _ROW = 17
 _WIDTH = 1400
@@ -112,6 +114,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=_HELP, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenario", default="at-once", choices=sorted(SCENARIOS), help="what is answered (at-once)")
     parser.add_argument("--seconds", type=float, default=5.0, help="how long (5)")
+    parser.add_argument("--streams", type=int, default=1, metavar="N", help="so many at once (1)")
     parser.add_argument("--ui", action="store_true", help="as a chat; else as a program")
     parser.add_argument("--bare", action="store_true", help="the bare client instead of the pipe")
     parser.add_argument("--bundle", type=Path, default=ROOT / "dist" / "openrouter_pipe.py", help="the function file")
@@ -148,7 +151,7 @@ async def _sampled(options: argparse.Namespace, base_url: str) -> Stacks:
     until = time.monotonic() + options.seconds
     with Sampler() as sampler:
         while time.monotonic() < until:
-            await once()
+            await asyncio.gather(*(once() for _ in range(options.streams)))
     for floor in bare:
         await floor.close()
     return sampler.stacks

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -14,8 +15,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +35,7 @@ load source; then each answers short turns as fast as it can. Prints one line pe
 Bounded: about 50 seconds for each number. CPU is what the processes used; with more processes than cores (one of which the
 load source needs) the events come later, not fewer: every answer is compared with what was sent.
 
-Also counts what one turn asks of the database, by kind of turn.
+Also counts what one turn asks of the database, by kind of turn, and, in a process with a Redis of its own, of Redis.
 
 examples:
   .venv/bin/python tests/benchmarks/scale.py
@@ -50,6 +53,7 @@ def main() -> int:
     parser.add_argument("--heap", type=int, default=100, metavar="MB", help="long-lived objects per process (100)")
     parser.add_argument("--bundle", type=Path, default=ROOT / "dist" / "openrouter_pipe.py", help="the function file")
     parser.add_argument("--port", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--redis", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.port:
         return _worker(options)
@@ -71,9 +75,10 @@ def main() -> int:
             f" | {sum(result['turns'] for result in results):,.0f} | {typical('memory'):.0f} KB |",
             flush=True,
         )
-    print()
-    for kind, counted in operations.items():
-        print(f"{kind}: {', '.join(f'{number} {what}' for what, number in counted.items()) or 'none'}")
+    for place, counts in (("database", operations), ("Redis, and the database beside it", _with_redis(options))):
+        print(f"\n{place}:")
+        for kind, counted in counts.items():
+            print(f"- {kind}: {', '.join(f'{number} {what}' for what, number in counted.items()) or 'none'}")
     print(f"{wrong} answers differ from what was sent")
     return 1 if wrong else 0
 
@@ -106,10 +111,37 @@ def _together(options: argparse.Namespace, count: int) -> list[dict[str, Any]]:
                 process.wait()
 
 
+def _with_redis(options: argparse.Namespace) -> dict[str, Any]:
+    """The operations of one process of a deployment with a real Redis."""
+    sys.path.insert(0, str(ROOT / "tests" / "support"))
+    from redis_server import RedisServer
+
+    server = RedisServer()
+    try:
+        with source() as port, tempfile.TemporaryDirectory(prefix="openrouter-pipe-scale-") as folder:
+            several = {
+                "UVICORN_WORKERS": "2",
+                "REDIS_URL": server.url,
+                "WEBSOCKET_MANAGER": "redis",
+                "WEBSOCKET_REDIS_URL": server.url,
+            }
+            environment = {**os.environ, "DATABASE_URL": f"sqlite:///{folder}/webui.db", "DATA_DIR": folder, **several}
+            command = [sys.executable, __file__, "--bundle", str(options.bundle)]
+            command += ["--port", str(port), "--redis", str(server.port)]
+            done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True, timeout=120)
+            counts: dict[str, Any] = json.loads(done.stdout)
+            return counts
+    finally:
+        server.remove()
+
+
 def _worker(options: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
     host.pretend_to_be_a_host()
     host.load_libraries()
+    if options.redis:
+        print(json.dumps(host.run(lambda: _measured_with_redis(options))))
+        return 0
     kept = host.heap(options.heap)
     result = host.run(lambda: _measured(options))
     print(json.dumps(result))
@@ -165,8 +197,48 @@ async def _signal(phase: str) -> None:
     await asyncio.to_thread(sys.stdin.readline)
 
 
-async def _operations(caller: host.Caller) -> dict[str, dict[str, int]]:
-    """What the turns of one chat ask of the database, by the first word of the statement."""
+async def _measured_with_redis(options: argparse.Namespace) -> dict[str, dict[str, int]]:
+    from redis import Redis
+
+    pipe = host.load_function(options.bundle)
+    caller = host.Caller(pipe, f"http://127.0.0.1:{options.port}/api/v1")
+    heard: list[dict[str, Any]] = []
+    with Redis(port=options.redis) as client, client.monitor() as monitor:
+
+        def listen() -> None:
+            with contextlib.suppress(OSError, ValueError):  # closed at the end
+                heard.extend(monitor.listen())
+
+        def asked() -> dict[str, int]:
+            """Round trips of turns since the last time."""
+            time.sleep(3)  # until the queue is empty and what was sent is heard
+            counted = Counter(name for one in heard if (name := _of_turns(one)))
+            heard.clear()
+            return dict(counted)
+
+        threading.Thread(target=listen, daemon=True).start()
+        try:
+            return await _operations(caller, lambda: asyncio.to_thread(asked))
+        finally:
+            await pipe.close()
+
+
+def _of_turns(heard: dict[str, Any]) -> str:
+    """The command, if a turn sent it: not a script, and not the worker that carries rows to the database."""
+    command = str(heard["command"])
+    name = command.split(None, 1)[0]
+    carrying = ":gone:" in command if name == "MGET" else "XACK" in command
+    return name if name in {"MGET", "EVAL"} and heard["client_type"] != "lua" and not carrying else ""
+
+
+async def _nothing() -> dict[str, int]:
+    return {}
+
+
+async def _operations(
+    caller: host.Caller, asked: Callable[[], Awaitable[dict[str, int]]] = _nothing
+) -> dict[str, dict[str, int]]:
+    """What the turns of one chat ask of the database, by the first word of the statement, and what ``asked`` tells."""
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 
@@ -177,19 +249,20 @@ async def _operations(caller: host.Caller) -> dict[str, dict[str, int]]:
 
     plain = [{"role": "user", "content": "Hi"}]
     kinds: dict[str, dict[str, int]] = {}
+
+    async def turn(kind: str, scenario: str, messages: list[dict[str, Any]]) -> str:
+        await asked()
+        counted.clear()
+        lines = await caller.lines(scenario, messages, ui=True, chat_id="chat-1")
+        kinds[kind] = dict(counted) | await asked()
+        return host.text_of(lines)[0]
+
     await caller.lines("artifacts", ui=True, chat_id="chat-0")  # tables are made once per process
     event.listen(Engine, "before_cursor_execute", note)
     try:
-        for kind, scenario in (("a plain turn", "at-once"), ("a turn that stores 500 artifacts", "artifacts")):
-            counted.clear()
-            lines = await caller.lines(scenario, plain, ui=True, chat_id="chat-1")
-            kinds[kind] = dict(counted)
-        text, _ = host.text_of(lines)
-        counted.clear()
-        await caller.lines(
-            "at-once", [*plain, {"role": "assistant", "content": text}, *plain], ui=True, chat_id="chat-1"
-        )
-        kinds["a turn that replays them"] = dict(counted)
+        await turn("a plain turn", "at-once", plain)
+        text = await turn("a turn that stores 500 artifacts", "artifacts", plain)
+        await turn("a turn that replays them", "at-once", [*plain, {"role": "assistant", "content": text}, *plain])
     finally:
         event.remove(Engine, "before_cursor_execute", note)
     return kinds
