@@ -39,8 +39,10 @@ class WholeAnswer:
 
     def __init__(self, *, own_tools: bool) -> None:
         self._own_tools = own_tools
-        self._joiner = Joiner()
-        self._text: list[str] = []
+        self._segments: list[tuple[int | None, list[str]]] = []
+        """Text of the item with that index, or a block of ours (None)."""
+        self._growing: dict[int, list[str]] = {}
+        """The text of each item since the last block: items may overlap, here nobody waits for the first word."""
         self._reasoning: list[str] = []
         self._part: tuple[int, int, bool] | None = None
         self._citations: list[Citation] = []
@@ -51,15 +53,15 @@ class WholeAnswer:
         """Take one event."""
         match event:
             case TextAdded(index, text):
-                self._text.append(self._joiner.text(index, text))
+                self._add(index, text)
             case ReasoningAdded(index, part, text, summary):
                 here = (index, part, summary)
                 self._reasoning.append("\n\n" + text if self._part not in (None, here) else text)
                 self._part = here
             case ImageProduced(url):
-                self._text.append(self._joiner.block(image_markdown(url)))
+                self._block(image_markdown(url))
             case NoticeAdded(text) | MarkersIssued(text):
-                self._text.append(self._joiner.block(text))
+                self._block(text)
             case CitationsFound(citations):
                 self._citations.extend(citations)
             case ItemClosed(_, FunctionCallItem() as call, _) if not self._own_tools:
@@ -78,8 +80,8 @@ class WholeAnswer:
         ``notices`` stand beside the choices, for programs.
         """
         if self.failure and not self.failure.partial:
-            self._text.append(self._joiner.block(self.failure.text))
-        message: dict[str, Any] = {"role": "assistant", "content": "".join(self._text)}
+            self._block(self.failure.text)
+        message: dict[str, Any] = {"role": "assistant", "content": self._text()}
         if self._reasoning:
             message["reasoning_content"] = "".join(self._reasoning)
         if self._calls:
@@ -102,6 +104,22 @@ class WholeAnswer:
     def task_result(self, kind: str) -> str:
         """Plain text for the host to parse; a failure is no result and never words that the host would take for one."""
         if isinstance(self._end, Completed):
-            return "".join(self._text)
+            return self._text()
         nothing = NO_RESULT.get(kind)
         return json.dumps(nothing) if nothing else ""
+
+    def _add(self, index: int, text: str) -> None:
+        growing = self._growing.get(index)
+        if growing is None:
+            growing = self._growing[index] = []
+            self._segments.append((index, growing))
+        growing.append(text)
+
+    def _block(self, text: str) -> None:
+        self._growing.clear()
+        self._segments.append((None, [text]))
+
+    def _text(self) -> str:
+        joiner = Joiner()
+        segments = ((index, "".join(pieces)) for index, pieces in self._segments)
+        return "".join(joiner.block(text) if index is None else joiner.text(index, text) for index, text in segments)

@@ -330,6 +330,22 @@ async def test_programs_get_an_error_object(recent):
     assert (error["message"], error["code"], error["type"]) == (FAILED.text, 429, "rate_limit")
 
 
+@pytest.mark.parametrize("recent", [True, False])
+async def test_messages_that_overlap_are_whole_in_an_answer_that_is_not_streamed(recent):
+    events = (
+        TextAdded(0, "One "),
+        TextAdded(1, "Two "),
+        TextAdded(0, "and more."),
+        NoticeAdded("*Note.*"),
+        TextAdded(1, "and more."),
+        TextAdded(1, ".."),
+    )
+    case = Case(recent, (*events, Completed()))
+    answer = await case.host.call(stream=False)
+    content = answer["choices"][0]["message"]["content"]
+    assert content == "One and more.\n\nTwo \n\n*Note.*\n\nand more..."
+
+
 async def test_whole_answers_carry_everything(recent):
     case = Case(recent, (*REASONED, MarkersIssued(MARKER), Completed(USAGE)))
     answer = await case.host.call(stream=False)
