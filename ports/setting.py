@@ -46,11 +46,15 @@ class Secret:
 
 
 class SettingError(ValueError):
-    """A value that a setting cannot take; the message names the setting, its bounds and the fix, never a secret."""
+    """A value that a setting cannot take; the message names the setting, its bounds and the fix, never a secret.
+
+    ``for_log`` says the same in a form that redaction leaves whole: what follows a secret's name and a colon looks like one.
+    """
 
     def __init__(self, name: str, message: str) -> None:
         super().__init__(f"{name}: {message}")
         self.name = name
+        self.for_log = f"{name} {message}"
 
 
 class Kind(StrEnum):

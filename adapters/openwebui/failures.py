@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from openrouter_pipe.adapters.openwebui.steady import SteadyClock, SteadyIds
 from openrouter_pipe.ports.chat import Failed
+from openrouter_pipe.ports.settings import SettingError
 
 _log = logging.getLogger(__name__)
 _LONGEST: Final = 1000
@@ -35,11 +36,11 @@ class EdgeFailures:
         self._clock = clock
         self._support = [getattr(valves, name, "") for name in ("SUPPORT_EMAIL", "SUPPORT_URL")]
 
-    def configuration(self, message: str) -> Failed:
-        """A setting that cannot be used; no request leaves. ``message`` names the setting and the fix."""
+    def configuration(self, error: SettingError) -> Failed:
+        """A setting that cannot be used; no request leaves. ``error`` names the setting and the fix."""
         error_id = self._ids.error_id()
-        _log.error("configuration error %s: %s", error_id, message)
-        text = self._text("Configuration error", inert(message), _OPERATOR, error_id)
+        _log.error("configuration error %s: %s", error_id, error.for_log)
+        text = self._text("Configuration error", inert(str(error)), _OPERATOR, error_id)
         return Failed(error_id, "configuration_error", text, 500)
 
     def setup_done(self) -> Failed:

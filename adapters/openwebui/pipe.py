@@ -154,7 +154,7 @@ class _Runtime:
             settings = settings_from(valves, None, services.environment)
             models = await services.chat.models(settings)
         except SettingError as error:
-            _log.warning("no models are listed: %s", error)
+            _log.warning("no models are listed: %s", error.for_log)
             return setup_listing(error.name)
         except Exception:  # noqa: BLE001 - the edge towards the host: whatever it is, other pipes keep their models
             _log.exception("no models are listed")
@@ -183,7 +183,7 @@ class _Runtime:
             settings = settings_from(valves, user_valves, services.environment)
             request = self._request(call, settings, services)
         except SettingError as error:
-            return _single(failures.configuration(str(error))), _PATIENCE
+            return _single(failures.configuration(error)), _PATIENCE
         except Exception:  # noqa: BLE001 - the edge towards the host: no body ends as a traceback in a chat
             return _single(failures.internal("a call could not be read")), _PATIENCE
         patience = settings.MIDDLEWARE_STREAM_QUEUE_PUT_TIMEOUT_SECONDS or None

@@ -11,6 +11,7 @@ import pytest
 from fake_host import HOST_06, HOST_12, FakeHost
 from openrouter_pipe.adapters.memory.runtime import CountingIds, ManualClock
 from openrouter_pipe.adapters.openwebui import make_pipe_class
+from openrouter_pipe.domain.redaction import Redactor
 from openrouter_pipe.ports.chat import Completed, Failed, StatusChanged, TextAdded
 from scripted_chat import ScriptedChat
 
@@ -50,6 +51,16 @@ def assert_complete(text: str, heading: str, log: str) -> None:
     assert error_id in log
     assert re.search(r"- Time: \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", text)
     assert "- Support: help@example.org\n- Support: https://example.org/help?a=1\n" in text + "\n"
+
+
+@pytest.mark.parametrize("name", ["API_KEY", "ARTIFACT_ENCRYPTION_KEY", "SESSION_LOG_ZIP_PASSWORD"])
+async def test_the_log_says_what_is_wrong_with_a_secret_and_redaction_leaves_it_whole(recent, caplog, name):
+    host = host_of(recent, Completed(), **{name: "encrypted:gAAAAA"})
+    await host.chat()
+    await host.models()
+    said = Redactor().text(caplog.text)
+    assert len(re.findall(rf"configuration error [0-9a-f]{{16}}: {name} (?:cannot|is)", said)) == 1
+    assert len(re.findall(rf"no models are listed: {name} (?:cannot|is)", said)) == 1
 
 
 async def test_a_setting_that_cannot_be_used(recent, caplog):
