@@ -162,6 +162,8 @@ class ChatReader:
             events.append(TextDelta(index, message.add_text(content), content))
         elif isinstance(content, list):
             self._read_blocks(content, events)
+        if delta.get("audio"):
+            self._read_blocks([{"text": mapping(delta["audio"]).get("transcript")}], events)  # spoken, never written
         refusal = delta.get("refusal")
         if refusal and isinstance(refusal, str):
             index, message = self._message(events)

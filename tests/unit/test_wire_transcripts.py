@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from openrouter_pipe.adapters.openrouter import HttpClients, OpenRouterProvider
 from openrouter_pipe.adapters.simulator.app import create_app
 from openrouter_pipe.adapters.simulator.transport import SimulatorTransport
-from openrouter_pipe.ports.items import FunctionCallItem, ImageItem, ItemKind, MessageItem, ReasoningItem
+from openrouter_pipe.ports.items import FunctionCallItem, ImageItem, ItemKind, MessageItem, ReasoningItem, TextPart
 from openrouter_pipe.ports.provider import (
     ArgumentsDelta,
     Connection,
@@ -163,6 +163,17 @@ data: [DONE]
     assert finished.usage is not None
     assert (finished.usage.input_tokens, finished.usage.reasoning_tokens, finished.usage.cost) == (9, 1, 0.00001)
     assert finished.output == (thought_done.item, call_done.item)
+
+
+async def test_what_a_model_speaks_is_its_text() -> None:
+    spoken = [{"audio": {"id": "a", "data": "AAAA"}}, {"audio": {"transcript": "Good "}, "content": None}]
+    spoken += [{"audio": {"transcript": "day."}, "content": ""}, {"audio": None}, {"audio": "x"}]
+    events, fault = await events_of([chunks(*spoken)], Endpoint.CHAT_COMPLETIONS)
+    assert fault is None
+    assert [event.text for event in events if isinstance(event, TextDelta)] == ["Good ", "day."]
+    finished = events[-1]
+    assert isinstance(finished, ResponseFinished)
+    assert [item.parts for item in finished.output if isinstance(item, MessageItem)] == [(TextPart("Good day."),)]
 
 
 async def test_plain_text_event_by_event() -> None:
