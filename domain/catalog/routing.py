@@ -56,10 +56,12 @@ _CHAT: Final = r"chat[ /_.-]?completions?"
 _ELSEWHERE: Final = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        r"\bwrong_endpoint\b",
+        r"\bwrong[ _]endpoint\b",
         rf"{_NOT}[^.\n]{{0,80}}{_RESPONSES}",
         rf"{_RESPONSES}[^.\n]{{0,80}}{_NOT}",
-        rf"(?:use|try|requires?|only (?:supported|available|served)|switch to)[^.\n]{{0,60}}{_CHAT}",
+        rf"(?:use|try|requires?|only (?:supported|supports|available|served|works)|switch to)[^.\n]{{0,60}}{_CHAT}",
+        rf"{_NOT} (?:on|by|at|via|through|with|for|in) this (?:api )?endpoint\b",
+        r"\bthis (?:api )?endpoint (?:does not|doesn't|cannot|can't) (?:support|serve)",
     )
 )
 # "not supported on the Responses API; use chat completions" names both, and is not the other way round.
