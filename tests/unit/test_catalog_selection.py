@@ -129,7 +129,6 @@ def test_endpoint_by_globs(model_id: str, chat: str, responses: str, endpoint: E
         (ProviderFault(FaultKind.STATUS, "Model a/b is not supported on this endpoint", 404), True),
         (ProviderFault(FaultKind.STATUS, "This endpoint doesn't support audio", 400), True),
         (ProviderFault(FaultKind.STATUS, "wrong endpoint", 400), True),
-        (ProviderFault(FaultKind.STATUS, "No endpoints found that support tool use", 404), False),
         (ProviderFault(FaultKind.STATUS, "This endpoint's maximum context length is 8192 tokens", 400), False),
         (ProviderFault(FaultKind.STATUS, "temperature is not supported with this model", 400), False),
         (ProviderFault(FaultKind.STATUS, "Invalid Responses API request", 400), False),
