@@ -282,7 +282,10 @@ def make_pipe_class(
     """
 
     class Pipe:
-        """The function's entry class. Parameters are injected by name; only those that are used are asked for."""
+        """The function's entry class. Parameters are injected by name; only those that are used are asked for.
+
+        What other callers than Open WebUI hand over besides is taken and left alone.
+        """
 
         Valves = make_valves(password_inputs=host().renders_inputs)
         UserValves = make_user_valves()
@@ -305,6 +308,7 @@ def make_pipe_class(
             __task__: Any = None,
             __tools__: Any = None,
             __event_call__: Any = None,
+            **_others: Any,
         ) -> Any:
             """Answer one call of the host."""
             toolbox = HostToolbox.from_call(

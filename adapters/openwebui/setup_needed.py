@@ -49,7 +49,7 @@ def make_setup_class(packages: Sequence[str], command: str) -> type:
             """The entry that says so."""
             return setup_listing(reason)
 
-        async def pipe(self, body: JsonObject, __task__: Any = None) -> str | AsyncGenerator[str, None]:
+        async def pipe(self, body: JsonObject, __task__: Any = None, **_others: Any) -> str | AsyncGenerator[str, None]:
             """The remedy, streamed or not; nothing for background tasks."""
             answer = "" if __task__ else text
             return plain_stream(answer) if body.get("stream") else answer

@@ -147,3 +147,20 @@ async def test_other_tasks_that_fail_have_no_result(recent, end):
         assert result in {nothing, ""}
         events = await host_of(recent, *ENDS[end]).api(task=task, **IDS)
         assert words_of(events) in {"", "half"}
+
+
+async def test_a_caller_may_hand_over_everything_that_a_host_has(recent):
+    profile = HOST_12 if recent else HOST_06
+    pipe = make_pipe_class(
+        lambda _: Services(ScriptedChat((TextAdded(0, "x"), Completed()))), "function_router", lambda: profile
+    )()
+    body = {"model": "router.m", "stream": False, "messages": [{"role": "user", "content": "hi"}]}
+    unused = {
+        "__files__": [],
+        "__task_body__": None,
+        "__chat_id__": "c",
+        "__message_id__": "m",
+        "__oauth_token__": None,
+    }
+    answer = await pipe.pipe(body, __user__={"id": "u"}, __metadata__={}, **unused)
+    assert "x" in json.dumps(answer)
