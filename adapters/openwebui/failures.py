@@ -1,6 +1,6 @@
 """The few failures that arise before the core is asked or behind it. Everything else is classified and worded there.
 
-They look like the core's built-in templates: heading, what happened, what to do, error ID, time and support. The core's
+They look like the core's built-in templates: heading, what happened, what to do, error ID, time, ids and support. The core's
 template language is not to be had here, so the texts are fixed; what is put into them is made inert.
 """
 
@@ -13,6 +13,7 @@ from typing import Final
 
 from pydantic import BaseModel
 
+from openrouter_pipe.adapters.openwebui.request import HostCall, read_identity
 from openrouter_pipe.adapters.openwebui.steady import SteadyClock, SteadyIds
 from openrouter_pipe.ports.chat import Failed
 from openrouter_pipe.ports.settings import SettingError
@@ -31,9 +32,12 @@ class EdgeFailures:
     """The failures of one call. ``valves`` are those of the operator, for the support addresses as they are stored: the
     settings as a whole may be what cannot be read."""
 
-    def __init__(self, ids: SteadyIds, clock: SteadyClock, valves: BaseModel | None = None) -> None:
+    def __init__(
+        self, ids: SteadyIds, clock: SteadyClock, valves: BaseModel | None = None, call: HostCall | None = None
+    ) -> None:
         self._ids = ids
         self._clock = clock
+        self._call = call
         self._support = [getattr(valves, name, "") for name in ("SUPPORT_EMAIL", "SUPPORT_URL")]
 
     def configuration(self, error: SettingError) -> Failed:
@@ -61,8 +65,15 @@ class EdgeFailures:
 
     def _text(self, heading: str, message: str, remedy: str, error_id: str) -> str:
         lines = [f"- Error ID: `{error_id}`", *_time(self._clock.seconds())]
+        lines += self._who()
         lines += [f"- Support: {inert(one)}" for one in self._support if isinstance(one, str) and one.strip()]
         return f"### {heading}\n\n{message}\n\n**What to do:** {remedy}\n\n" + "\n".join(lines) + "\n"
+
+    def _who(self) -> list[str]:
+        if self._call is None:
+            return []
+        who = read_identity(self._call)
+        return [f"- {what}: {inert(one)}" for what, one in (("Session", who.session_id), ("User", who.user_id)) if one]
 
 
 def inert(text: str) -> str:

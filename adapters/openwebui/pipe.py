@@ -168,7 +168,7 @@ class _Runtime:
         except Exception:  # noqa: BLE001 - the edge towards the host: it would show the exception's text to the user
             return self._broken(call, valves)
         ids, clock = SteadyIds(services.ids), SteadyClock(services.clock)
-        failures = EdgeFailures(ids, clock, valves)
+        failures = EdgeFailures(ids, clock, valves, call)
         events, patience = self._events(call, valves, services, failures)
         turn = Turn(call, self.host, ids, clock, patience, failures)
         return turn.stream(events) if wants_stream(call) else await turn.whole(events)
@@ -192,7 +192,7 @@ class _Runtime:
         return _TurnEvents(self, personal_problems(user_valves), request, requested_model(call)), patience
 
     def _broken(self, call: HostCall, valves: BaseModel) -> Any:
-        failures = EdgeFailures(SteadyIds(None), SteadyClock(None), valves)
+        failures = EdgeFailures(SteadyIds(None), SteadyClock(None), valves, call)
         failure = failures.internal("the services could not be made")
         text = "" if read_task(call.task) else failure.text
         return plain_stream(text) if wants_stream(call) else text

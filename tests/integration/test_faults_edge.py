@@ -50,6 +50,7 @@ def assert_complete(text: str, heading: str, log: str) -> None:
     (error_id,) = re.findall(r"- Error ID: `([0-9a-f]{16})`", text)
     assert error_id in log
     assert re.search(r"- Time: \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", text)
+    assert "- User: " in text
     assert "- Support: help@example.org\n- Support: https://example.org/help?a=1\n" in text + "\n"
 
 
