@@ -209,6 +209,14 @@ class ArgumentsDelta:
 
 
 @frozen
+class ArgumentsSnapshot:
+    """All argument text of a function call; counts more than what deltas brought."""
+
+    index: int
+    text: str
+
+
+@frozen
 class CitationAdded:
     """A source for the message at ``index``."""
 
@@ -269,6 +277,7 @@ ProviderEvent: TypeAlias = (
     | ReasoningDelta
     | ReasoningSnapshot
     | ArgumentsDelta
+    | ArgumentsSnapshot
     | CitationAdded
     | ServerToolProgress
     | ItemFinished

@@ -12,7 +12,7 @@ from typing import ClassVar, Final
 from openrouter_pipe.adapters.openrouter import faults
 from openrouter_pipe.adapters.openrouter.decoding import citation, kind_of, output_item, tool_kind
 from openrouter_pipe.adapters.openrouter.structures import responses_usage
-from openrouter_pipe.adapters.openrouter.wirejson import Wire, listing, mapping, text_or_none
+from openrouter_pipe.adapters.openrouter.wirejson import Wire, arguments_text, listing, mapping, text_or_none
 from openrouter_pipe.ports.items import (
     MessageItem,
     OutputItem,
@@ -22,6 +22,7 @@ from openrouter_pipe.ports.items import (
 )
 from openrouter_pipe.ports.provider import (
     ArgumentsDelta,
+    ArgumentsSnapshot,
     CitationAdded,
     FinishStatus,
     ItemFinished,
@@ -268,6 +269,11 @@ def _arguments_delta(event: Wire) -> Iterable[ProviderEvent]:
     return (ArgumentsDelta(_index(event), delta),) if delta else _NOTHING
 
 
+def _arguments_done(event: Wire) -> Iterable[ProviderEvent]:
+    whole = arguments_text(event.get("arguments"))
+    return (ArgumentsSnapshot(_index(event), whole),) if whole else _NOTHING
+
+
 def _tool_progress(kind: str, event: Wire) -> Iterable[ProviderEvent]:
     name, _, phase = kind.removeprefix("response.").rpartition(".")
     if phase == "partial_image":
@@ -291,4 +297,5 @@ _READERS: Final[Mapping[str, _Reader]] = {
     "response.reasoning_summary_part.added": _summary_part,
     "response.reasoning_summary_part.done": _summary_part,
     "response.function_call_arguments.delta": _arguments_delta,
+    "response.function_call_arguments.done": _arguments_done,
 }

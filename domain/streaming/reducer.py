@@ -53,6 +53,7 @@ from openrouter_pipe.ports.items import (
 )
 from openrouter_pipe.ports.provider import (
     ArgumentsDelta,
+    ArgumentsSnapshot,
     CitationAdded,
     FinishStatus,
     ItemFinished,
@@ -205,6 +206,8 @@ class TurnReducer:
                 self._thoughts.snapshot(index, part, text, summary=summary)
             case ArgumentsDelta(index, text):
                 self._calls.add(index, text)
+            case ArgumentsSnapshot(index, text):
+                self._calls.snapshot(index, text)
             case CitationAdded(_, citation):
                 self._stage.cite((citation,))
             case ServerToolProgress(_, kind, phase):

@@ -44,6 +44,11 @@ class Calls:
         if (call := self.states.get(index)) is not None:
             call.arguments.append(text)
 
+    def snapshot(self, index: int, text: str) -> None:
+        """All argument text, which takes the place of what came in pieces."""
+        if (call := self.states.get(index)) is not None:
+            call.arguments = [text]
+
     def finish(self, index: int, item: FunctionCallItem) -> None:
         """The call is complete; its own arguments count, streamed ones only where it has none."""
         self._stage.stop_thinking()

@@ -35,6 +35,7 @@ from openrouter_pipe.ports.items import (
 )
 from openrouter_pipe.ports.provider import (
     ArgumentsDelta,
+    ArgumentsSnapshot,
     CitationAdded,
     Connection,
     Endpoint,
@@ -113,7 +114,7 @@ class _Collector:
                 self.items[index] = item
             case ResponseFinished():
                 self.terminal = event
-            case ResponseStarted() | ArgumentsDelta() | ServerToolProgress():
+            case ResponseStarted() | ArgumentsDelta() | ArgumentsSnapshot() | ServerToolProgress():
                 pass
 
     def add(self, key: tuple[str, int, int], text: str) -> None:

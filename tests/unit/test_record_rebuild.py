@@ -35,6 +35,7 @@ from openrouter_pipe.ports.items import (
 )
 from openrouter_pipe.ports.provider import (
     ArgumentsDelta,
+    ArgumentsSnapshot,
     CitationAdded,
     FaultKind,
     FinishStatus,
@@ -78,6 +79,7 @@ EVENTS = (
     ReasoningDelta(0, 0, "a", summary=True),
     ReasoningSnapshot(0, 0, "a", summary=False),
     ArgumentsDelta(3, "{"),
+    ArgumentsSnapshot(3, "{}"),
     CitationAdded(0, Citation("u", "t", "c")),
     ServerToolProgress(0, "web_search", "searching"),
     ItemFinished(0, MESSAGE),

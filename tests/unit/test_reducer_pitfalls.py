@@ -27,6 +27,7 @@ from openrouter_pipe.ports.items import (
 )
 from openrouter_pipe.ports.provider import (
     ArgumentsDelta,
+    ArgumentsSnapshot,
     FinishStatus,
     ItemFinished,
     ItemStarted,
@@ -174,6 +175,19 @@ def test_arguments_streamed_under_another_item_id_make_one_call() -> None:
         ArgumentsDelta(0, '{"a":1}'),
         ItemFinished(0, FunctionCallItem("call_1", "f", '{"a":1}', "call_1")),
         finished(FunctionCallItem("call_1", "f", '{"a":1}', "fc_other")),
+    )
+    assert [call.arguments for _, call in run.reducer.calls()] == ['{"a":1}']
+
+
+@pytest.mark.parametrize("streamed", [(), ('{"a":', "9}"), ('{"a"',)])
+def test_the_arguments_told_at_the_end_count_where_the_call_itself_never_ends(streamed: tuple[str, ...]) -> None:
+    """Some models send no deltas at all, everything comes with the end of the arguments."""
+    run = Run().feed(
+        ItemStarted(0, ItemKind.FUNCTION_CALL, FunctionCallItem("call_1", "f", "", "fc_1")),
+        *(ArgumentsDelta(0, piece) for piece in streamed),
+        ArgumentsSnapshot(0, '{"a":1}'),
+        ArgumentsSnapshot(7, '{"a":2}'),
+        finished(),
     )
     assert [call.arguments for _, call in run.reducer.calls()] == ['{"a":1}']
 

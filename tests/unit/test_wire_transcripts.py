@@ -18,6 +18,7 @@ from openrouter_pipe.adapters.simulator.transport import SimulatorTransport
 from openrouter_pipe.ports.items import FunctionCallItem, ImageItem, ItemKind, MessageItem, ReasoningItem, TextPart
 from openrouter_pipe.ports.provider import (
     ArgumentsDelta,
+    ArgumentsSnapshot,
     Connection,
     Endpoint,
     FaultKind,
@@ -322,6 +323,16 @@ async def test_items_that_overlap_keep_their_indices() -> None:
     assert order == [("ItemStarted", 0), ("ItemStarted", 1), ("ItemFinished", 1), ("ItemFinished", 0)]
     assert isinstance(events[-1], ResponseFinished)
     assert [type(item) for item in events[-1].output] == [ReasoningItem, MessageItem]
+
+
+@pytest.mark.parametrize("arguments", ['{"x":1}', {"x": 1}])
+async def test_arguments_that_come_only_with_their_end_are_told(arguments: object) -> None:
+    done = {"type": "response.function_call_arguments.done", "output_index": 0, "item_id": "fc_1", "name": "f"}
+    rows = [json.dumps({**done, "arguments": value}).encode() for value in (arguments, "", None)]
+    events, fault = await events_of([*(b"data: " + row + b"\n\n" for row in rows), _END], Endpoint.RESPONSES)
+    assert fault is None
+    (told,) = [event for event in events if isinstance(event, ArgumentsSnapshot)]
+    assert json.loads(told.text) == {"x": 1}
 
 
 def _delta(text: str) -> bytes:
