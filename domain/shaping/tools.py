@@ -9,11 +9,13 @@ from typing import Final
 from attrs import frozen
 
 from openrouter_pipe.domain.shaping import documented, values
+from openrouter_pipe.domain.shaping.hosted_tools import read_hosted
 from openrouter_pipe.domain.shaping.values import UnusableError, Warn
 from openrouter_pipe.ports.json import JsonObject, JsonValue
 from openrouter_pipe.ports.provider import Endpoint, FunctionTool, HostedTool, ProviderTool
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_SEARCHES_TOOLS: Final = "openrouter:tool_search"
 _MODES: Final = ("auto", "none", "required")
 _FORCED_ON_RESPONSES: Final = frozenset({"apply_patch", "shell", "web_search_preview", "web_search_preview_2025_03_11"})
 
@@ -38,7 +40,7 @@ def read_own_tools(
     chosen: dict[str, ProviderTool] = {}
     for place, entry in enumerate(given if isinstance(given, tuple) else ()):
         try:
-            tool = _tool(values.json_object(entry), endpoint)
+            tool = _tool(values.json_object(entry), endpoint, place, warn)
         except UnusableError as problem:
             warn(f"Parameter tools: entry {place} was left out; it must be {problem}")
             continue
@@ -55,16 +57,19 @@ def choose_tool_use(parameters: JsonObject, tools: tuple[ProviderTool, ...], end
     if not tools:
         return ToolUse()
     choice = values.take(parameters, "tool_choice", lambda value: _choice(value, tools, endpoint), warn)
+    if _SEARCHES_TOOLS in _hosted_kinds(tools) and not _goes_with_searched_tools(choice):
+        warn(f"Parameter tool_choice was left out: beside {_SEARCHES_TOOLS} it must be auto or name allowed tools")
+        choice = None
     parallel = values.take(parameters, "parallel_tool_calls", values.boolean, warn)
     return ToolUse(tools, choice, parallel if isinstance(parallel, bool) else None)
 
 
-def _tool(entry: JsonObject, endpoint: Endpoint) -> ProviderTool:
+def _tool(entry: JsonObject, endpoint: Endpoint, place: int, warn: Warn) -> ProviderTool:
     kind = entry.get("type")
     if kind != "function" and not (kind is None and "function" in entry):
         if not isinstance(kind, str) or kind not in documented.HOSTED_TOOLS[endpoint]:
             raise UnusableError("a function or a tool that this endpoint documents")
-        return HostedTool(entry)
+        return HostedTool(read_hosted(entry, endpoint, place, warn))
     nested = entry.get("function")
     fields = nested if isinstance(nested, Mapping) else entry
     name, description = fields.get("name"), fields.get("description")
@@ -104,6 +109,10 @@ def _choice(value: JsonValue, tools: tuple[ProviderTool, ...], endpoint: Endpoin
 
 def _hosted_kinds(tools: tuple[ProviderTool, ...]) -> list[JsonValue]:
     return [tool.payload.get("type") for tool in tools if isinstance(tool, HostedTool)]
+
+
+def _goes_with_searched_tools(choice: JsonValue) -> bool:
+    return choice in (None, "auto") or (isinstance(choice, Mapping) and choice.get("type") == "allowed_tools")
 
 
 def _is_allowed_tools(wanted: JsonObject) -> bool:

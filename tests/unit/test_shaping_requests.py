@@ -80,6 +80,112 @@ def test_a_host_with_a_toolbox_repeats_its_functions_but_may_add_hosted_tools() 
     assert request.tools == (host, HostedTool({"type": "openrouter:datetime"}))
 
 
+@pytest.mark.parametrize(
+    ("given_tool", "sent", "warnings"),
+    [
+        (
+            {"type": "openrouter:web_search", "parameters": {"max_results": "5", "engine": "EXA", "mode": "never"}},
+            {"type": "openrouter:web_search", "parameters": {"max_results": 5, "engine": "exa"}},
+            1,
+        ),
+        (
+            {"type": "openrouter:web_search", "parameters": {"max_uses": None, "user_location": {"city": "Oslo"}}},
+            {
+                "type": "openrouter:web_search",
+                "parameters": {"user_location": {"type": "approximate", "city": "Oslo"}},
+            },
+            0,
+        ),
+        (
+            {
+                "type": "web_search",
+                "max_results": True,
+                "filters": {"allowed_domains": "a.org", "blocked_domains": None},
+            },
+            {"type": "web_search", "filters": {"allowed_domains": ("a.org",)}},
+            1,
+        ),
+        ({"type": "openrouter:datetime", "parameters": None}, {"type": "openrouter:datetime"}, 0),
+        ({"type": "openrouter:datetime", "parameters": ["x"]}, {"type": "openrouter:datetime"}, 1),
+        (
+            {"type": "openrouter:web_fetch", "parameters": {"engine": "perplexity", "new_option": {"a": 1}}},
+            {"type": "openrouter:web_fetch", "parameters": {"new_option": {"a": 1}}},
+            1,
+        ),
+        (
+            {"type": "openrouter:image_generation", "parameters": {"model": 7, "size": "1K", "odd": {"a": 1}}},
+            {"type": "openrouter:image_generation", "parameters": {"size": "1K"}},
+            2,
+        ),
+        (
+            {"type": "openrouter:subagent", "parameters": {"name": "a/b", "max_tool_calls": 26, "tools": [{}]}},
+            {"type": "openrouter:subagent"},
+            3,
+        ),
+        (
+            {"type": "openrouter:advisor", "parameters": {"reasoning": {"effort": "high", "max_tokens": None}}},
+            {"type": "openrouter:advisor", "parameters": {"reasoning": {"effort": "high"}}},
+            0,
+        ),
+        ({"type": "openrouter:fusion", "parameters": {"tools": [{"type": "x"}] * 9}}, {"type": "openrouter:fusion"}, 1),
+        (
+            {"type": "openrouter:shell", "parameters": {"environment": {"type": "mine"}}},
+            {"type": "openrouter:shell"},
+            1,
+        ),
+        (
+            {"type": "mcp", "server_label": "s", "allowed_tools": None, "headers": {"a": "b"}},
+            {"type": "mcp", "server_label": "s", "headers": {"a": "b"}},
+            0,
+        ),
+        ({"type": "mcp", "server_url": "https://x"}, None, 1),
+        ({"type": "custom", "name": 7}, None, 2),
+        (
+            {"type": "code_interpreter", "container": {"type": "auto", "memory_limit": None}},
+            {"type": "code_interpreter", "container": {"type": "auto"}},
+            0,
+        ),
+    ],
+)
+def test_options_of_the_provider_s_tools_are_corrected_or_left_out(
+    given_tool: dict[str, Any], sent: dict[str, Any] | None, warnings: int
+) -> None:
+    """An option of the wrong type costs the whole request at the provider."""
+    result = shaped(GPT, {"tools": [given_tool]})
+    assert result.request.tools == (() if sent is None else (HostedTool(sent),))
+    assert len(result.warnings) == warnings
+
+
+def test_what_a_subagent_inherits_is_told_on_the_responses_endpoint_only() -> None:
+    given_tool = {"type": "openrouter:subagent", "parameters": {"inherit_functions": "true", "model": "a/b"}}
+    assert shaped(GPT, {"tools": [given_tool]}).request.tools == (
+        HostedTool({"type": "openrouter:subagent", "parameters": {"inherit_functions": True, "model": "a/b"}}),
+    )
+    assert shaped(GPT, {"tools": [given_tool]}, endpoint=CHAT).request.tools == (
+        HostedTool({"type": "openrouter:subagent", "parameters": {"model": "a/b"}}),
+    )
+
+
+@pytest.mark.parametrize(
+    ("choice", "sent"),
+    [
+        ("required", None),
+        ("none", None),
+        ("auto", "auto"),
+        ({"type": "function", "name": "f"}, None),
+        (
+            {"type": "allowed_tools", "mode": "auto", "tools": []},
+            {"type": "allowed_tools", "mode": "auto", "tools": []},
+        ),
+    ],
+)
+def test_a_search_among_tools_leaves_the_choice_to_the_model(choice: Any, sent: Any) -> None:
+    """The provider refuses the request otherwise."""
+    tools = [FLAT, FLAT | {"name": "g", "defer_loading": True}, {"type": "openrouter:tool_search"}]
+    assert shaped(GPT, {"tools": tools, "tool_choice": choice}).request.tool_choice == sent
+    assert shaped(GPT, {"tools": tools[:2], "tool_choice": choice}).request.tool_choice == choice
+
+
 def test_models_without_tools_get_none() -> None:
     result = shaped(OLD, {"tools": [FLAT], "tool_choice": "auto", "parallel_tool_calls": True}, tools=(TOOL,))
     assert (result.request.tools, result.request.tool_choice, result.request.parallel_tool_calls) == ((), None, None)
