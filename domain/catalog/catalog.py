@@ -46,8 +46,13 @@ class Catalog:
         self._by_undated_key: dict[str, ModelCard] = {}
         self._by_canonical_key: dict[str, ModelCard] = {}
         self._index_keys()
+        dated: dict[str, list[ModelCard]] = {}
         for card in sorted(by_id.values(), key=lambda card: card.id):
-            self._index(card)
+            if (bare := ids.undated(card.id)) != card.id:
+                dated.setdefault(ids.lookup_key(bare), []).append(card)
+            if card.canonical_slug:
+                self._by_canonical_key.setdefault(ids.lookup_key(card.canonical_slug), card)
+        self._by_undated_key.update((key, _newest(group)) for key, group in dated.items())
 
     @property
     def cards(self) -> tuple[ModelCard, ...]:
@@ -92,15 +97,6 @@ class Catalog:
         for card in group:
             self._by_spelling.setdefault(card.id.lower(), self._by_id[card.id])
 
-    def _index(self, card: ModelCard) -> None:
-        bare = ids.undated(card.id)
-        if bare != card.id:
-            known = self._by_undated_key.get(key := ids.lookup_key(bare))
-            if known is None or (card.created, card.id) > (known.created, known.id):
-                self._by_undated_key[key] = card
-        if card.canonical_slug:
-            self._by_canonical_key.setdefault(ids.lookup_key(card.canonical_slug), card)
-
     def _find(self, base: str) -> tuple[ModelCard, str] | None:
         """The card of a name without preset, and what to send for it."""
         suffixes = ""
@@ -135,6 +131,16 @@ def as_offered(resolved: ResolvedModel) -> ModelCard:
 def shown_id(card: ModelCard) -> str:
     """The id as front ends show it, which is the id of no other model in the catalogue."""
     return card.shown_as or ids.display_id(card.id)
+
+
+def _newest(group: list[ModelCard]) -> ModelCard:
+    """Of snapshots of one model the newest: by the dates of their ids where all name the year, else by their age in the list."""
+    dates = [ids.date(card.id) for card in group]
+    known = [date or (0, 0, 0) for date in dates]
+    by_date = None not in dates
+    return max(zip(group, known, strict=True), key=lambda one: (by_date and one[1], one[0].created, one[1], one[0].id))[
+        0
+    ]
 
 
 def _preset_card(slug: str) -> ModelCard:

@@ -14,7 +14,11 @@ VARIANTS: Final = frozenset({"free", "thinking", "extended", "nitro", "floor", "
 """Suffixes after a colon that are understood on any base id."""
 
 _PRESET: Final = re.compile(r"@preset[/.](?P<slug>[A-Za-z0-9_-]+)\Z", re.IGNORECASE)
-_DATE: Final = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{8}|\d{2}-\d{2}|\d{4})\Z")
+_DATE: Final = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{8}|\d{2}-\d{4}|\d{2}-\d{2}|\d{4})\Z")
+_YEARS: Final = (
+    re.compile(r"-(?P<year>\d{4})-?(?P<month>\d{2})-?(?P<day>\d{2})\Z"),
+    re.compile(r"-(?P<month>\d{2})-(?P<year>\d{4})(?P<day>)\Z"),
+)
 
 
 @frozen
@@ -64,6 +68,15 @@ def undated(model_id: str) -> str:
     """The id without the date of a snapshot; variants stay. Unchanged when there is no date."""
     base, colon, suffix = model_id.partition(":")
     return _DATE.sub("", base) + colon + suffix
+
+
+def date(model_id: str) -> tuple[int, int, int] | None:
+    """Year, month and day (0: not said) of a dated snapshot; None without a date, and for one that names no year."""
+    base = model_id.partition(":")[0]
+    for form in _YEARS:
+        if (found := form.search(base)) is not None:
+            return int(found["year"]), int(found["month"]), int(found["day"] or 0)
+    return None
 
 
 def vendor(model_id: str) -> str:
