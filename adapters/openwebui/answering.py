@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
@@ -25,6 +24,7 @@ from openrouter_pipe.adapters.openwebui.request import (
     requested_model,
     surface,
 )
+from openrouter_pipe.adapters.openwebui.routes import Route, as_events, own_response, route_of
 from openrouter_pipe.adapters.openwebui.steady import SteadyClock, SteadyIds
 from openrouter_pipe.adapters.openwebui.whole import WholeAnswer
 from openrouter_pipe.ports.chat import ChatEvent, Completed, Failed, NoticeAdded, ReasoningAdded, TextAdded
@@ -52,11 +52,27 @@ class Turn:
         self._failures = failures or EdgeFailures(ids, clock)
         self._task = read_task(call.task)
         self._surface = Surface.API if self._task else surface(call, host)
+        self._route = Route.UNKNOWN if self._task or self._surface is not Surface.API else route_of(call.request)
+        self._closes_stream = host.closes_stream
         self._model = requested_model(call)
         self._emitter = Emitter(call, host, patience)
         self._own_tools = call.toolbox is not None
         self._sets_off = follows_marker(call)
         self._structured = _is_structured(mapping(call.body))
+
+    def streamed(self, events: Events) -> Any:
+        """Lines, or for a program a whole response where the host would end the stream with a reason of its own.
+
+        It adds ``stop`` to lines however they ended, and programs go by the last reason they hear.
+        """
+        if not self._closes_stream or self._route is Route.UNKNOWN:
+            return self.stream(events)
+        lines = self.stream(events)
+        response = own_response(as_events(lines))
+        if response is None:
+            return lines
+        self._closes_stream = False  # before the first line is asked for
+        return response
 
     async def stream(self, events: Events) -> AsyncGenerator[str, None]:
         """Lines for the host, one event each. Closing this closes ``events`` at once."""
@@ -101,10 +117,11 @@ class Turn:
         if self._task and self._task.kind != MIXTURE_OF_AGENTS:
             return answer.task_result(self._task.kind)
         failure = answer.failure
-        if failure and self._surface is Surface.API and (self._task or not failure.partial):
-            return _error_response(
-                failure
-            )  # also where agents were to be mixed: an error's text is no answer of theirs
+        refused = failure and self._surface is Surface.API and (self._task or not failure.partial)
+        # Where the host translates answers, an error's own response would become an empty message that ended well.
+        if failure and refused and self._route is not Route.MESSAGES:
+            # Also where agents were to be mixed: an error's text is no answer of theirs.
+            return _error_response(failure)
         notices = self._emitter.unheard if self._surface is Surface.API else ()
         return answer.completion(self._ids.item_id("chatcmpl-"), self._model, self._now(), notices)
 
@@ -130,8 +147,8 @@ class Turn:
             return [*renderer.lines(failure), *renderer.finish()]
         except Exception:  # noqa: BLE001 - the same edge: the renderer is what failed
             _log.exception("a failure could not be shown in its place (error %s)", failure.error_id)
-            # The host wraps a line without "data:" as text of the answer; a task has no use for it.
-            return [] if self._task else ["\n\n" + failure.text]
+            # A task has no use for words.
+            return [] if self._task else [self._writer().content("\n\n" + failure.text)]
 
     def _guarded(self, events: Events) -> GuardedEvents:
         return GuardedEvents(events, self._failures, is_task=self._task is not None, sets_off=self._sets_off)
@@ -139,15 +156,18 @@ class Turn:
     def _renderer(self) -> Renderer:
         if self._surface is Surface.NATIVE:
             return NativeItems(self._ids, self._clock, own_tools=self._own_tools)
-        writer = ChunkWriter(self._ids.item_id("chatcmpl-"), self._model, self._now())
+        writer = self._writer()
         if self._surface is Surface.CHAT:
             return ChatChunks(writer, own_tools=self._own_tools)
         return ApiChunks(
             writer,
             own_tools=self._own_tools,
-            closes_stream=self._host.closes_stream,
+            closes_stream=self._closes_stream,
             notices=self._emitter.unheard,
         )
+
+    def _writer(self) -> ChunkWriter:
+        return ChunkWriter(self._ids.item_id("chatcmpl-"), self._model, self._now())
 
     def _now(self) -> int:
         return self._clock.seconds()
@@ -162,12 +182,8 @@ def _is_structured(body: dict[str, Any]) -> bool:
 def _error_response(failure: Failed) -> Any:
     """An HTTP answer with the status that fits; the bare object (which the host sends with status 200) without a host."""
     error = {"error": error_fields(failure)}
-    try:
-        responses = importlib.import_module("starlette.responses")
-    except ImportError:
-        return error
 
     async def body() -> AsyncGenerator[str, None]:
         yield encode(error)
 
-    return responses.StreamingResponse(body(), status_code=failure.status, media_type="application/json")
+    return own_response(body(), status=failure.status, media_type="application/json") or error

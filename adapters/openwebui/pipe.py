@@ -162,7 +162,7 @@ class _Runtime:
         return [{"id": model.id, "name": model.name} for model in models]
 
     async def answer(self, call: HostCall, valves: BaseModel) -> Any:
-        """One call: an async generator when the host streams, else a completion or plain text."""
+        """One call: lines or a whole response when the host streams, else a completion or plain text."""
         try:
             services = await self.services(requested_model(call))
         except Exception:  # noqa: BLE001 - the edge towards the host: it would show the exception's text to the user
@@ -171,7 +171,7 @@ class _Runtime:
         failures = EdgeFailures(ids, clock, valves, call)
         events, patience = self._events(call, valves, services, failures)
         turn = Turn(call, self.host, ids, clock, patience, failures)
-        return turn.stream(events) if wants_stream(call) else await turn.whole(events)
+        return turn.streamed(events) if wants_stream(call) else await turn.whole(events)
 
     def _events(
         self, call: HostCall, valves: BaseModel, services: PipeServices, failures: EdgeFailures

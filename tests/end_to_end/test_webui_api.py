@@ -68,6 +68,30 @@ def test_first_text_arrives_before_the_answer_is_complete(host: WebUIHost) -> No
     assert arrivals[-1] - arrivals[0] > 0.3, f"the text came at once, after {arrivals[0]:.2f} s"
 
 
+WEATHER = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+
+
+def test_a_stream_ends_once_with_its_own_reason(host: WebUIHost) -> None:
+    tool = {"type": "function", "function": {"name": "weather", "description": "", "parameters": WEATHER}}
+    for model, reason in (("parallel-calls", "tool_calls"), ("incomplete", "length"), ("failed", "error")):
+        payloads = host.stream_data(model_id(f"sim/{model}"), user("Go."), tools=[tool])
+        choices = [choice for chunk in chunks_of(payloads) for choice in chunk["choices"]]
+        assert [choice["finish_reason"] for choice in choices if choice["finish_reason"]] == [reason]
+        assert payloads.index("[DONE]") == len(payloads) - 1
+
+
+def test_anthropics_messages_are_answered_in_full(main_host: WebUIHost) -> None:
+    tool = {"name": "weather", "description": "", "input_schema": WEATHER}
+    ask = {"model": model_id("sim/parallel-calls"), "max_tokens": 100, "messages": user("Go."), "tools": [tool]}
+    whole = main_host.post("/api/v1/messages", ask)
+    assert [block["name"] for block in whole["content"]] == ["weather", "weather"]
+    streamed = main_host.request("POST", "/api/v1/messages", json=ask | {"stream": True}).text
+    assert [whole["stop_reason"], '"stop_reason":"tool_use"' in streamed] == ["tool_use", True]
+    # The host makes an empty message that ended well of an error's own response.
+    failed = main_host.post("/api/v1/messages", ask | {"messages": user("[[sim: status=402]] Go."), "tools": []})
+    assert "Error ID" in failed["content"][0]["text"]
+
+
 def test_leaving_client_closes_the_stream_upstream(host: WebUIHost, provider: Provider) -> None:
     before = len(provider.turns())
     with host.stream(ECHO, user("[[sim: speed=10]] " + "on and on " * 100)) as reply:
