@@ -42,13 +42,17 @@ class Reasoning:
 
 @frozen
 class OutputFormat:
-    """Structured output: ``kind`` is text, json_object or json_schema (then name and schema are set)."""
+    """Structured output: ``kind`` is text, json_object or json_schema (then name and schema are set).
+
+    The chat completions endpoint also knows grammar (then grammar is set) and python.
+    """
 
     kind: str
     name: str = ""
     schema: JsonObject | None = None
     strict: bool | None = None
     description: str | None = None
+    grammar: str = ""
 
 
 @frozen

@@ -41,6 +41,16 @@ from openrouter_pipe.ports.provider import FunctionTool, OutputFormat, ProviderR
 
 PATH: Final = "chat/completions"
 
+_MEDIA: Final = (ImagePart, FilePart, AudioPart, VideoPart)
+_MEMBERS_OF_DETAIL: Final[Mapping[str, tuple[str, ...]]] = {
+    "reasoning.summary": ("summary",),
+    "reasoning.encrypted": ("data",),
+    "reasoning.server_tool_call": ("tool_name", "arguments", "result"),
+}
+"""What a kind of fragment cannot be without."""
+
+_TEXTS_OF_DETAIL: Final = ("id", "format", "signature", "text", "summary", "data", "tool_call_id")
+
 
 def body(request: ProviderRequest) -> Wire:
     """The JSON of one request."""
@@ -109,7 +119,7 @@ def _messages(request: ProviderRequest, *, automatic: bool) -> list[Wire]:
                 marked += [(b, p) for b, p in zip(blocks, item.parts, strict=True) if isinstance(p, TextPart)]
                 if position in breakpoints:
                     wanted += [b for b, p in zip(blocks, item.parts, strict=True) if isinstance(p, TextPart)][-1:]
-                messages.append({"role": item.role.value, "content": blocks})
+                messages += _placed(item, blocks)
             case ReasoningItem():
                 assistant.details += reasoning_details(item)
             case FunctionCallItem():
@@ -126,6 +136,16 @@ def _messages(request: ProviderRequest, *, automatic: bool) -> list[Wire]:
         if message["role"] != "tool" and isinstance(message_content, list):
             message["content"] = _plain(message_content)
     return messages
+
+
+def _placed(item: MessageItem, blocks: list[Any]) -> list[Wire]:
+    """The message of these blocks. Instructions take text alone here, so that the user shows what stands among them."""
+    media = [b for b, p in zip(blocks, item.parts, strict=True) if isinstance(p, _MEDIA)]
+    if item.role is Role.USER or not media:
+        return [{"role": item.role.value, "content": blocks}]
+    words = [b for b, p in zip(blocks, item.parts, strict=True) if not isinstance(p, _MEDIA)]
+    instructions: list[Wire] = [{"role": item.role.value, "content": words}] if words else []
+    return [*instructions, {"role": "user", "content": media}]
 
 
 def _close(assistant: _Assistant, messages: list[Wire]) -> None:
@@ -196,7 +216,7 @@ def _output(item: FunctionOutputItem) -> Any:
 def reasoning_details(item: ReasoningItem) -> list[Wire]:
     """The fragments that stand for a reasoning item; made from its fields when it came from the other endpoint."""
     if item.details:
-        return [dict(without_nulls(detail)) for detail in item.details]
+        return [kept for detail in item.details if (kept := _sent_detail(dict(without_nulls(detail)))) is not None]
     common: Wire = {"id": item.id} if item.id else {}
     if item.format:
         common["format"] = item.format
@@ -209,6 +229,19 @@ def reasoning_details(item: ReasoningItem) -> list[Wire]:
     if item.encrypted:
         details.append({"type": "reasoning.encrypted", "data": item.encrypted})
     return [{**detail, **common, "index": index} for index, detail in enumerate(details)]
+
+
+def _sent_detail(detail: Wire) -> Wire | None:
+    """A fragment without members of a wrong type; None for one that no provider takes. One that it refuses makes every
+    later turn of the chat fail."""
+    kind = text(detail.get("type"))
+    for name in _TEXTS_OF_DETAIL:
+        if name in detail and not isinstance(detail[name], str):
+            del detail[name]
+    if "index" in detail and type(detail["index"]) is not int:
+        del detail["index"]
+    needed = _MEMBERS_OF_DETAIL.get(kind, ())
+    return detail if kind and all(isinstance(detail.get(name), str) for name in needed) else None
 
 
 def _tool(tool: ProviderTool) -> Wire:
@@ -235,6 +268,8 @@ def _tool_choice(choice: JsonValue) -> Any:
 
 
 def _format(wanted: OutputFormat) -> Wire:
+    if wanted.kind == "grammar":
+        return {"type": "grammar", "grammar": wanted.grammar}
     if wanted.kind != "json_schema":
         return {"type": wanted.kind}
     schema: Wire = {"name": wanted.name, "schema": wanted.schema or {}}

@@ -28,6 +28,14 @@ _INCLUDES: Final = frozenset(
         "reasoning.encrypted_content",
     }
 )
+_CONDITIONS_WANTED: Final = "a list of documented conditions, each with its type"
+_CONDITIONS: Final[Mapping[str, tuple[str, Reader]]] = {
+    "step_count_is": ("step_count", values.integer),
+    "has_tool_call": ("tool_name", values.text),
+    "max_tokens_used": ("max_tokens", values.integer),
+    "max_cost": ("max_cost_in_dollars", values.number),
+    "finish_reason_is": ("reason", values.text),
+}
 _TRACE_NAMES: Final = frozenset({"trace_id", "trace_name", "span_name", "generation_name", "parent_span_id"})
 
 
@@ -91,12 +99,24 @@ def _image_config(value: JsonValue) -> JsonValue:
 
 
 def _conditions(value: JsonValue) -> JsonValue:
-    conditions = values.json_list(value)
-    if not conditions or not all(
-        isinstance(entry, Mapping) and isinstance(entry.get("type"), str) for entry in conditions
-    ):
-        raise UnusableError("a list of objects, each with a type")
+    conditions = tuple(_condition(entry) for entry in values.json_list(value))
+    if not conditions:
+        raise UnusableError(_CONDITIONS_WANTED)
     return conditions
+
+
+def _condition(entry: JsonValue) -> JsonValue:
+    """All of them or none: without one of several the provider's tools would run longer than the caller wants."""
+    kind = entry.get("type") if isinstance(entry, Mapping) else None
+    if not isinstance(entry, Mapping) or not isinstance(kind, str) or kind not in _CONDITIONS:
+        raise UnusableError(_CONDITIONS_WANTED)
+    name, reader = _CONDITIONS[kind]
+    if values.is_unset(entry.get(name)):
+        raise UnusableError(f"a list in which {kind} has {name}")
+    try:
+        return {"type": kind, name: reader(entry[name])}
+    except UnusableError as problem:
+        raise UnusableError(f"a list in which {name} is {problem}") from None
 
 
 def _cache_control(value: JsonValue) -> JsonValue:
@@ -128,9 +148,12 @@ def _prompt(value: JsonValue) -> JsonValue:
 
 def _prediction(value: JsonValue) -> JsonValue:
     prediction = values.json_object(value)
-    if prediction.get("type") != "content" or not isinstance(prediction.get("content"), str | list | tuple):
-        raise UnusableError("an object with type content and a content")
-    return prediction
+    content = prediction.get("content")
+    blocks = content if isinstance(content, list | tuple) else ({"type": "text", "text": content},)
+    fit = all(isinstance(b, Mapping) and b.get("type") == "text" and isinstance(b.get("text"), str) for b in blocks)
+    if prediction.get("type") != "content" or not fit:
+        raise UnusableError("an object with type content and a content that is text or a list of text blocks")
+    return {"type": "content", "content": content}
 
 
 def _trace(value: JsonValue) -> JsonValue:

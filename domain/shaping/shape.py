@@ -95,7 +95,7 @@ def shape(
             parallel_tool_calls=use.parallel,
             max_output_tokens=limit,
             reasoning=reasoning,
-            output_format=read_output_format(given, warn),
+            output_format=read_output_format(given, endpoint, warn),
             verbosity=read_verbosity(given, warn),
             caching=None if is_task else caching.choose_caching(items, card, sent, policy),
             plugins=search.plugins,

@@ -8,21 +8,26 @@ from openrouter_pipe.domain.shaping import values
 from openrouter_pipe.domain.shaping.documented import VERBOSITIES
 from openrouter_pipe.domain.shaping.values import UnusableError, Warn
 from openrouter_pipe.ports.json import JsonObject, JsonValue
-from openrouter_pipe.ports.provider import OutputFormat
+from openrouter_pipe.ports.provider import Endpoint, OutputFormat
 
+_ONLY_ON_CHAT = frozenset({"grammar", "python"})
 _WELL_FORMED = "an object with type text, json_object or json_schema (then with a name and a schema)"
 
 
-def read_output_format(parameters: JsonObject, warn: Warn) -> OutputFormat | None:
+def read_output_format(parameters: JsonObject, endpoint: Endpoint, warn: Warn) -> OutputFormat | None:
     """``text.format``, else ``response_format`` (nested or flat); a malformed one is left out with a warning."""
     for name, given in (("text.format", _text_member(parameters, "format", warn)), ("response_format", None)):
         candidate = given if name == "text.format" else parameters.get(name)
         if values.is_unset(candidate):
             continue
         try:
-            return _format(candidate)
+            wanted = _format(candidate)
         except UnusableError:
             warn(f"Parameter {name} was left out: it must be {_WELL_FORMED}, not {values.shown(candidate)}")
+            continue
+        if endpoint is Endpoint.CHAT_COMPLETIONS or wanted.kind not in _ONLY_ON_CHAT:
+            return wanted
+        warn(f"Parameter {name} was left out: {wanted.kind} can be asked for on the chat completions endpoint only")
     return None
 
 
@@ -53,8 +58,10 @@ def _format(given: JsonValue) -> OutputFormat:
         return OutputFormat(given.strip())
     fields = values.json_object(given)
     match fields.get("type"):
-        case "text" | "json_object" as kind:
+        case "text" | "json_object" | "python" as kind:
             return OutputFormat(kind)
+        case "grammar" if isinstance(grammar := fields.get("grammar"), str) and grammar.strip():
+            return OutputFormat("grammar", grammar=values.text(grammar))
         case "json_schema":
             nested = fields.get("json_schema")
             return _schema_format(nested if isinstance(nested, Mapping) else fields)

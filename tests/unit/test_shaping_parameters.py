@@ -71,6 +71,26 @@ def shaped(parameters: dict[str, Any], endpoint: Endpoint = RESPONSES, **policy:
             CHAT,
             {"modalities": ("text", "image"), "image_config": {"aspect_ratio": "1:1"}},
         ),
+        (
+            {
+                "stop_server_tools_when": [
+                    {"type": "step_count_is", "step_count": "3", "more": 1},
+                    {"type": "max_cost", "max_cost_in_dollars": 0.5},
+                ]
+            },
+            RESPONSES,
+            {
+                "stop_server_tools_when": (
+                    {"type": "step_count_is", "step_count": 3},
+                    {"type": "max_cost", "max_cost_in_dollars": 0.5},
+                )
+            },
+        ),
+        (
+            {"prediction": {"type": "content", "content": [{"type": "text", "text": "a"}]}},
+            CHAT,
+            {"prediction": {"type": "content", "content": [{"type": "text", "text": "a"}]}},
+        ),
         ({"trace": {"trace_id": "t", "span_name": 5, "own": 5}}, CHAT, {"trace": {"trace_id": "t", "own": 5}}),
         (
             {"user": "me", "session_id": "s", "metadata": {"a": "b"}, "store": True, "previous_response_id": "x"},
@@ -141,8 +161,19 @@ def test_documented_parameters_leave_and_nothing_else(
         ("prompt_cache_options", {"mode": "x"}, RESPONSES),
         ("include", ["everything"], RESPONSES),
         ("prompt", {}, RESPONSES),
-        ("prediction", {"type": "content"}, CHAT),
-        ("stop_server_tools_when", [], RESPONSES),
+        *[("prediction", {"type": "content", **bad}, CHAT) for bad in ({}, {"content": [{"type": "text"}]})],
+        *[
+            ("stop_server_tools_when", bad, RESPONSES)
+            for bad in (
+                [],
+                [5],
+                [{"type": "boredom"}],
+                [{"type": "max_cost"}],
+                [{"type": "has_tool_call", "tool_name": "f"}, {"type": "step_count_is", "step_count": True}],
+            )
+        ],
+        ("response_format", {"type": "grammar", "grammar": "root ::= x"}, RESPONSES),
+        ("response_format", {"type": "python"}, RESPONSES),
         ("image_config", {"a": {}}, RESPONSES),
         ("debug", {"echo_upstream_body": "x"}, RESPONSES),
         ("service_tier", "gold", CHAT),
@@ -233,6 +264,14 @@ SCHEMA = {"type": "object", "properties": {"a": {"type": ["string", "null"]}}}
 def test_structured_output_in_either_spelling(parameters: dict[str, Any], expected: OutputFormat | None) -> None:
     for endpoint in Endpoint:
         assert shaped(parameters, endpoint).request.output_format == expected
+
+
+def test_formats_that_only_the_chat_endpoint_has() -> None:
+    for given_format in ({"type": "grammar", "grammar": "root ::= x"}, {"type": "python"}):
+        assert shaped({"response_format": given_format}, CHAT).request.output_format == OutputFormat(
+            given_format["type"], grammar=given_format.get("grammar", "")
+        )
+        assert shaped({"response_format": given_format}, RESPONSES).request.output_format is None
 
 
 def test_verbosity_in_either_spelling() -> None:

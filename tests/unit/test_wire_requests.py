@@ -344,6 +344,48 @@ async def test_opaque_parts_pass_unchanged() -> None:
         assert block in (body.get("input") or body["messages"])[0]["content"]
 
 
+async def test_attachments_of_instructions_stand_where_chat_completions_take_them() -> None:
+    """System and developer messages hold nothing but text there; the responses endpoint takes both."""
+    parts = (TextPart("a"), ImagePart("data:image/png;base64,AA"), TextPart("b"))
+    items = (MessageItem(Role.DEVELOPER, parts), MessageItem(Role.SYSTEM, parts[1:2]), USER)
+    chat = await body_of(ProviderRequest(Endpoint.CHAT_COMPLETIONS, "a/b", items))
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA", "detail": "auto"}}
+    assert chat["messages"][:3] == [
+        {"role": "developer", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
+        {"role": "user", "content": [image]},
+        {"role": "user", "content": [image]},
+    ]
+    responses = await body_of(ProviderRequest(Endpoint.RESPONSES, "a/b", items))
+    assert [(item["role"], len(item["content"])) for item in responses["input"][:2]] == [
+        ("developer", 3),
+        ("system", 1),
+    ]
+
+
+async def test_fragments_of_reasoning_that_no_provider_takes_stay_behind() -> None:
+    fragments: list[dict[str, Any]] = [
+        {"type": "reasoning.text", "text": "t", "signature": "s", "format": "anthropic-claude-v1", "index": 0},
+        {"type": "reasoning.text", "text": "t", "signature": 5, "format": {"a": 1}, "index": "0", "id": 7},
+        {"type": "reasoning.encrypted", "index": 1},
+        {"type": "reasoning.summary", "summary": ["s"]},
+        {"type": "reasoning.server_tool_call", "tool_name": "w", "arguments": "{}", "index": 2},
+        {"type": 5, "data": "d"},
+        {"text": "t"},
+    ]
+    items = (USER, ReasoningItem(details=tuple(fragments)), MessageItem(Role.ASSISTANT, (TextPart("a"),)))
+    body = await body_of(ProviderRequest(Endpoint.CHAT_COMPLETIONS, "a/b", items))
+    assert body["messages"][1]["reasoning_details"] == [fragments[0], {"type": "reasoning.text", "text": "t"}]
+
+
+async def test_the_formats_that_only_chat_completions_have() -> None:
+    for form, sent in (
+        (OutputFormat("grammar", grammar="root ::= x"), {"type": "grammar", "grammar": "root ::= x"}),
+        (OutputFormat("python"), {"type": "python"}),
+    ):
+        body = await body_of(ProviderRequest(Endpoint.CHAT_COMPLETIONS, "a/b", (USER,), output_format=form))
+        assert body["response_format"] == sent
+
+
 async def test_text_that_is_not_unicode_can_be_sent() -> None:
     item = MessageItem(Role.USER, (TextPart("half \ud83d nul \x00"),))
     body = await body_of(ProviderRequest(Endpoint.RESPONSES, "a/b", (item,), parameters={"top_k": 10**30}))
