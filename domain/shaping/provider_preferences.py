@@ -14,6 +14,7 @@ from openrouter_pipe.domain.shaping.values import Reader, UnusableError, Warn
 from openrouter_pipe.ports.json import JsonObject, JsonValue
 from openrouter_pipe.ports.preferences import PARTITIONS, PERCENTILES, PRICES, QUANTIZATIONS, SORTS, STRICTEST
 
+_QUANTIZATIONS: Final = "quantizations"
 # Whether providers that lack a parameter are left out is no matter of privacy: a mistake there is left out itself.
 _STRICTEST: Final = {name: value for name, value in STRICTEST.items() if name != "require_parameters"}
 
@@ -29,7 +30,7 @@ def read_preferences(given: JsonObject, warn: Warn) -> dict[str, JsonValue]:
             warn(f"Parameter provider: there is no preference called {values.shown(name)}; it was left out")
             continue
         try:
-            kept[name] = reader(value)
+            kept[name] = _quantizations(value, warn) if name == _QUANTIZATIONS else reader(value)
         except UnusableError as problem:
             if name in _STRICTEST:
                 kept[name] = _STRICTEST[name]
@@ -51,11 +52,17 @@ def _sort(value: JsonValue) -> JsonValue:
     return sort
 
 
-def _quantizations(value: JsonValue) -> JsonValue:
-    names = tuple(name.lower() for name in values.words(value))
-    if not QUANTIZATIONS.issuperset(names):
-        raise UnusableError(f"a list of {', '.join(sorted(QUANTIZATIONS))}")
-    return names
+def _quantizations(value: JsonValue, warn: Warn) -> JsonValue:
+    """Those that there are: without the others the caller's choice still holds, without any of them it would not."""
+    names = tuple(dict.fromkeys(name.lower() for name in values.words(value)))
+    unknown = [name for name in names if name not in QUANTIZATIONS]
+    wanted = f"a list of {', '.join(sorted(QUANTIZATIONS))}"
+    if unknown and len(unknown) == len(names):
+        raise UnusableError(wanted)
+    if unknown:
+        shown = ", ".join(values.shown(name) for name in unknown[:5])
+        warn(f"Parameter provider.{_QUANTIZATIONS}: it must be {wanted}, not {shown}; the others are used")
+    return tuple(name for name in names if name in QUANTIZATIONS)
 
 
 def _percentiles(value: JsonValue) -> JsonValue:
@@ -77,7 +84,7 @@ _READERS: Final[Mapping[str, Reader]] = {
     **dict.fromkeys(("preferred_min_throughput", "preferred_max_latency"), _percentiles),
     "data_collection": values.choice("allow", "deny"),
     "max_price": _max_price,
-    "quantizations": _quantizations,
+    _QUANTIZATIONS: values.words,
     "sort": _sort,
 }
 

@@ -307,3 +307,11 @@ def test_no_parameters_break_it(parameters: dict[str, Any], endpoint: Endpoint) 
     assert documented.FORWARDED[endpoint].issuperset(request.parameters)
     assert None not in request.parameters.values()
     assert (request.user, request.session_id, request.metadata) == (None, None, {})
+
+
+def test_of_quantizations_only_those_that_there_are_not_are_left_out() -> None:
+    result = shaped({"provider": {"quantizations": ["FP8", "int3", "bf16", "fp8", "int2"]}})
+    assert result.request.parameters == {"provider": {"quantizations": ("fp8", "bf16")}}
+    [warning] = result.warnings
+    assert "int3" in warning
+    assert "int2" in warning
