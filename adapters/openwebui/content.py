@@ -78,7 +78,7 @@ def _part(block: Any) -> Part | None:
         return None
     match block.get("type"):
         case "text" | "input_text" | "output_text" if isinstance(block.get("text"), str):
-            return TextPart(block["text"], _breakpoint(block.get("cache_control")))
+            return TextPart(block["text"], _breakpoint(block))
         case "text" | "input_text" | "output_text":
             return TextPart(str(block["text"])) if isinstance(block.get("text"), int | float) else None
         case "image_url" | "input_image" | "image":
@@ -91,16 +91,20 @@ def _part(block: Any) -> Part | None:
             source = block.get("video_url") or block.get("video") or block.get("input_video") or block
             url = _url(source) or _held(mapping(source), "video/mp4") or _file_id(mapping(source))
             return VideoPart(url)
-        case "refusal" if isinstance(block.get("refusal"), str):
-            return RefusalPart(block["refusal"])
+        case "refusal":
+            return RefusalPart(block["refusal"]) if isinstance(block.get("refusal"), str) else None
         case str():
             return OpaquePart(block)
         case _:
             return _plain(block)
 
 
-def _breakpoint(cache: Any) -> dict[str, Any] | None:
-    """A caller's cache breakpoint, None where it is none that a provider takes: the whole request would be refused."""
+def _breakpoint(block: dict[str, Any]) -> dict[str, Any] | None:
+    """A caller's cache breakpoint in either interface's spelling, None where it is none that a provider takes: the whole
+    request would be refused."""
+    cache = block.get("cache_control")
+    if cache is None and mapping(block.get("prompt_cache_breakpoint")).get("mode") == "explicit":
+        return {"type": "ephemeral"}
     if not isinstance(cache, dict) or cache.get("type") != "ephemeral":
         return None
     ttl = cache.get("ttl")

@@ -127,10 +127,10 @@ async def prepare(
     media = await resolve_media(
         past.items, inputs, policies.media, request.files, services.fetcher, keep=request.persistent
     )
-    past = attrs.evolve(past, items=media.items, warnings=(*past.warnings, *media.warnings))
+    items = without_foreign_reasoning(media.items, model.api_id)
+    past = attrs.evolve(past, items=items, warnings=(*past.warnings, *media.warnings))
     if past.is_empty:
         raise TurnRefusedError(bad_request(" ".join((_NOTHING_SAID, *past.warnings))))
-    items = without_foreign_reasoning(past.items, model.api_id)
     offered = Offer()
     if request.toolbox is not None and request.task is None and model.card.capabilities.tools:
         offered = offer(request.toolbox.specs(), policies.tools.strict)

@@ -12,6 +12,8 @@ from openrouter_pipe.domain.admission import AdmissionPolicy  # noqa: E402
 from openrouter_pipe.ports.chat import ChatMessage  # noqa: E402
 from openrouter_pipe.ports.items import AudioPart, Role, TextPart  # noqa: E402
 
+FOREIGN_THOUGHT = {"type": "reasoning.text", "text": "t", "signature": "s", "format": "anthropic-claude-v1"}
+
 
 def gauges(house: House) -> tuple[float, float]:
     return house.metrics.gauges["turns_running", ()], house.metrics.gauges["turns_waiting", ()]
@@ -48,6 +50,7 @@ async def test_a_refused_turn_leaves_the_gauges_true() -> None:
         (user(""),),
         (user(" \n"), ChatMessage(Role.ASSISTANT, ())),
         (ChatMessage(Role.SYSTEM, (TextPart(""),)), ChatMessage(None, (TextPart("out"),), tool_call_id="call_1")),
+        (user(""), ChatMessage(Role.ASSISTANT, (), reasoning_details=(FOREIGN_THOUGHT,))),
     ],
 )
 async def test_messages_that_say_nothing_are_refused_and_nothing_is_sent(messages: tuple[ChatMessage, ...]) -> None:

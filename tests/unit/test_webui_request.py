@@ -55,6 +55,14 @@ def read(body, metadata=None, task=None, user=None):
                 ("ephemeral", None),
             )
         ),
+        *(
+            ({"type": "input_text", "text": "a", "prompt_cache_breakpoint": given}, TextPart("a", taken))
+            for given, taken in (
+                ({"mode": "explicit"}, {"type": "ephemeral"}),
+                ({"mode": "implicit"}, None),
+                ("explicit", None),
+            )
+        ),
         ({"type": "input_text", "text": "a"}, TextPart("a")),
         ("a", TextPart("a")),
         ({"type": "image_url", "image_url": {"url": "u", "detail": "low"}}, ImagePart("u", "low")),
@@ -122,6 +130,12 @@ def test_roles_tools_and_reasoning_of_the_history():
 )
 def test_bodies_without_messages_give_an_empty_history(body):
     assert read(body).messages == ()
+
+
+def test_a_refusal_without_words_is_none():
+    """Passed on as it is it would be refused, and the whole chat with it."""
+    blocks = [{"type": "refusal"}, {"type": "refusal", "refusal": 5}, {"type": "text", "text": "a"}]
+    assert read({"messages": [{"role": "assistant", "content": blocks}]}).messages[0].parts == (TextPart("a"),)
 
 
 @pytest.mark.parametrize(("content", "count"), [(None, 0), (5, 1), (True, 0), ({}, 1), ([None, 1], 0), ("", 0)])
