@@ -121,7 +121,7 @@ def _messages(request: ProviderRequest, *, automatic: bool) -> list[Wire]:
                     wanted += [b for b, p in zip(blocks, item.parts, strict=True) if isinstance(p, TextPart)][-1:]
                 messages += _placed(item, blocks)
             case ReasoningItem():
-                assistant.details += reasoning_details(item)
+                assistant.details += reasoning_details(item, len(assistant.details))
             case FunctionCallItem():
                 function = {"name": item.name, "arguments": item.arguments}
                 assistant.calls.append({"id": item.call_id, "type": "function", "function": function})
@@ -213,8 +213,9 @@ def _output(item: FunctionOutputItem) -> Any:
     return item.output if isinstance(item.output, str) else [_part(part) for part in item.output]
 
 
-def reasoning_details(item: ReasoningItem) -> list[Wire]:
-    """The fragments that stand for a reasoning item; made from its fields when it came from the other endpoint."""
+def reasoning_details(item: ReasoningItem, start: int = 0) -> list[Wire]:
+    """The fragments that stand for a reasoning item; made from its fields, and numbered from ``start``, when it came from
+    the other endpoint: fragments of one number would be taken for one."""
     if item.details:
         return [kept for detail in item.details if (kept := _sent_detail(dict(without_nulls(detail)))) is not None]
     common: Wire = {"id": item.id} if item.id else {}
@@ -228,7 +229,7 @@ def reasoning_details(item: ReasoningItem) -> list[Wire]:
         details[-1]["signature"] = item.signature
     if item.encrypted:
         details.append({"type": "reasoning.encrypted", "data": item.encrypted})
-    return [{**detail, **common, "index": index} for index, detail in enumerate(details)]
+    return [{**detail, **common, "index": index} for index, detail in enumerate(details, start)]
 
 
 def _sent_detail(detail: Wire) -> Wire | None:

@@ -108,6 +108,14 @@ def sent_form(item: InputItem) -> Wire | None:
             return None
 
 
+def sent_forms(item: InputItem) -> list[Wire]:
+    """`sent_form`; none for what must not be sent, several for reasoning of chat completions that holds several proofs."""
+    if isinstance(item, ReasoningItem) and len(blocks := _proven_blocks(item)) > 1:
+        return [_reasoning(block) for block in blocks]
+    sent = sent_form(item)
+    return [] if sent is None else [sent]
+
+
 def content_part(part: Part) -> Any:
     """One part of a user, system or developer message."""
     match part:
@@ -249,6 +257,52 @@ def _reasoning(item: ReasoningItem) -> Wire:
     if item.format in _FORMATS:
         body["format"] = item.format
     return _with_id(body, item.id, "rs")
+
+
+def _proven_blocks(item: ReasoningItem) -> list[ReasoningItem]:
+    """The blocks of a run whose proofs are each its own: an item has room for one, and without theirs others are refused."""
+    groups: list[list[Wire]] = []
+    for fragment in (dict(detail) for detail in item.details):
+        if groups and _continues(groups[-1], fragment):
+            groups[-1].append(fragment)
+        else:
+            groups.append([fragment])
+    if sum(any(map(_proofs, group)) for group in groups) < 2:
+        return []
+    return [_block(item.id if number == 0 else None, group) for number, group in enumerate(groups)]
+
+
+def _continues(group: list[Wire], fragment: Wire) -> bool:
+    """Whether a fragment is of the block before it: that has no proof yet, or both say that they are one."""
+    taken = {kind for known in group for kind in _proofs(known)}
+    ids = {known for one in (*group, fragment) if (known := text(one.get("id")))}
+    if len(ids) > 1 or taken & _proofs(fragment):
+        return False
+    if (
+        not taken
+        or fragment.get("index") == group[-1].get("index")
+        or all(text(o.get("id")) for o in (*group, fragment))
+    ):
+        return True
+    return not (_proofs(fragment) or text(fragment.get("text")) or text(fragment.get("summary")))
+
+
+def _proofs(fragment: Wire) -> set[str]:
+    return {kind for kind in ("signature", "data") if text(fragment.get(kind)).strip()}
+
+
+def _block(item_id: str | None, group: list[Wire]) -> ReasoningItem:
+    def texts(key: str) -> tuple[str, ...]:
+        return tuple(words for fragment in group if (words := text(fragment.get(key))))
+
+    return ReasoningItem(
+        item_id,
+        summary=texts("summary"),
+        text=texts("text"),
+        encrypted=next(iter(texts("data")), None),
+        signature=next(iter(texts("signature")), None),
+        format=next(iter(texts("format")), None),
+    )
 
 
 def _replayed_reasoning(item: ReasoningItem) -> Wire:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from openrouter_pipe.adapters.openrouter.encoding import sent_form
+from openrouter_pipe.adapters.openrouter.encoding import sent_forms
 from openrouter_pipe.adapters.openrouter.request import (
     MAX_BREAKPOINTS,
     RESPONSES_FIELDS,
@@ -65,13 +65,11 @@ def _input(request: ProviderRequest, built: Wire) -> list[Wire]:
     wanted: list[Wire] = []
     breakpoints = frozenset(request.caching.breakpoints) if request.caching else frozenset()
     for position, item in enumerate(request.input):
-        sent = sent_form(item)
-        if sent is None:
-            continue
-        encoded.append(sent)
+        sent = sent_forms(item)
+        encoded += sent
         if not isinstance(item, MessageItem) or item.role is Role.ASSISTANT:
             continue
-        blocks = list(zip(item.parts, sent["content"], strict=True))
+        blocks = list(zip(item.parts, sent[0]["content"], strict=True))
         own += [block for part, block in blocks if isinstance(part, TextPart) and part.cache_control]
         last = next((block for part, block in reversed(blocks) if isinstance(part, TextPart)), None)
         if position in breakpoints and last is not None:

@@ -15,7 +15,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
-from openrouter_pipe.adapters.openrouter import HttpClients, OpenRouterProvider
+from openrouter_pipe.adapters.openrouter import HttpClients, OpenRouterItemCodec, OpenRouterProvider
 from openrouter_pipe.ports.items import (
     AudioPart,
     Citation,
@@ -375,6 +375,83 @@ async def test_fragments_of_reasoning_that_no_provider_takes_stay_behind() -> No
     items = (USER, ReasoningItem(details=tuple(fragments)), MessageItem(Role.ASSISTANT, (TextPart("a"),)))
     body = await body_of(ProviderRequest(Endpoint.CHAT_COMPLETIONS, "a/b", items))
     assert body["messages"][1]["reasoning_details"] == [fragments[0], {"type": "reasoning.text", "text": "t"}]
+
+
+CLAUDE = "anthropic-claude-v1"
+OPENAI = "openai-responses-v1"
+
+
+@pytest.mark.parametrize(
+    ("details", "expected"),
+    [
+        (
+            [
+                {"type": "reasoning.text", "text": "one", "signature": "s1", "format": CLAUDE, "index": 0},
+                {"type": "reasoning.text", "text": "two", "signature": "s2", "format": CLAUDE, "index": 1},
+                {"type": "reasoning.encrypted", "data": "redacted", "format": CLAUDE, "index": 2},
+            ],
+            [("one", "s1", None), ("two", "s2", None), ("", None, "redacted")],
+        ),
+        (
+            [
+                {"type": "reasoning.summary", "summary": "one", "format": OPENAI, "index": 0},
+                {"type": "reasoning.encrypted", "data": "d1", "id": "rs_1", "format": OPENAI, "index": 0},
+                {"type": "reasoning.summary", "summary": "two", "format": OPENAI, "index": 1},
+                {"type": "reasoning.encrypted", "data": "d2", "id": "rs_2", "format": OPENAI, "index": 1},
+            ],
+            [("one", None, "d1"), ("two", None, "d2")],
+        ),
+        (
+            [
+                {"type": "reasoning.encrypted", "data": "d1", "id": "rs_1", "format": OPENAI, "index": 0},
+                {"type": "reasoning.summary", "summary": "one", "id": "rs_1", "format": OPENAI, "index": 1},
+                {"type": "reasoning.encrypted", "data": "d2", "id": "rs_2", "format": OPENAI, "index": 2},
+            ],
+            [("one", None, "d1"), ("", None, "d2")],
+        ),
+        (
+            [
+                {"type": "reasoning.text", "text": "one", "signature": "s1", "format": CLAUDE, "index": 0},
+                {"type": "reasoning.server_tool_call", "tool_name": "w", "arguments": "{}", "result": "r", "index": 1},
+            ],
+            [("one", "s1", None)],
+        ),
+    ],
+)
+async def test_every_proof_of_chat_completions_stands_in_a_block_of_its_own(
+    details: list[dict[str, Any]], expected: list[tuple[str, str | None, str | None]]
+) -> None:
+    """Two blocks in a row are recorded as one item; made into one for the responses endpoint, all proofs but one were lost."""
+    words = [{"type": "reasoning_text", "text": known["text"]} for known in details if "text" in known]
+    payload = {"type": "reasoning", "id": "rs_x", "summary": [], "content": words, "reasoning_details": details}
+    payload |= {"signature": expected[0][1], "encrypted_content": expected[0][2], "format": details[0]["format"]}
+    run = OpenRouterItemCodec().decode(payload)
+    answer = MessageItem(Role.ASSISTANT, (TextPart("a"),))
+    body = await body_of(ProviderRequest(Endpoint.RESPONSES, "a/b", (USER, run, answer, USER)))
+    blocks = [item for item in body["input"] if item["type"] == "reasoning"]
+    said = ["".join(line["text"] for line in (*b["summary"], *b.get("content", ()))) for b in blocks]
+    proofs = [(block.get("signature"), block.get("encrypted_content")) for block in blocks]
+    if len(expected) > 1:
+        assert said == [words for words, _, _ in expected]
+    assert proofs == [(signature, encrypted) for _, signature, encrypted in expected]
+    assert blocks[0]["id"] == "rs_x"
+    assert len({block["id"] for block in blocks}) == len(blocks)
+    assert {block["format"] for block in blocks} == {details[0]["format"]}
+
+
+async def test_fragments_made_of_several_items_have_numbers_of_their_own() -> None:
+    items = (
+        USER,
+        ReasoningItem("rs_1", text=("one",), signature="s1", format=CLAUDE),
+        ReasoningItem("rs_2", text=("two",), signature="s2", format=CLAUDE),
+        MessageItem(Role.ASSISTANT, (TextPart("a"),)),
+    )
+    body = await body_of(ProviderRequest(Endpoint.CHAT_COMPLETIONS, "a/b", items))
+    details = body["messages"][1]["reasoning_details"]
+    assert [(known["text"], known["signature"], known["index"]) for known in details] == [
+        ("one", "s1", 0),
+        ("two", "s2", 1),
+    ]
 
 
 async def test_the_formats_that_only_chat_completions_have() -> None:
