@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
@@ -30,6 +31,9 @@ from openrouter_pipe.adapters.openwebui.whole import WholeAnswer
 from openrouter_pipe.ports.chat import ChatEvent, Completed, Failed, NoticeAdded, ReasoningAdded, TextAdded
 
 _log = logging.getLogger(__name__)
+_CUT_SHORT: Final = (asyncio.CancelledError, GeneratorExit)
+"""How a turn hears that nobody wants the rest of it."""
+
 _ANSWER: Final = frozenset({TextAdded, ReasoningAdded})
 """The commonest events by far; nothing of them stands beside the answer."""
 
@@ -93,6 +97,9 @@ class Turn:
                 await guarded.aclose()
             for line in renderer.finish():
                 yield line
+        except _CUT_SHORT:
+            await self._emitter.stop()
+            raise
         except Exception:  # noqa: BLE001 - the edge towards the host: what was shown stays, and the rest is told
             for line in self._last_lines(renderer, self._unshown()):
                 yield line
@@ -109,6 +116,9 @@ class Turn:
                     answer.add(event)
                 await self._emitter.finish()
             return self._result(answer)
+        except _CUT_SHORT:
+            await self._emitter.stop()
+            raise
         except Exception:  # noqa: BLE001 - the edge towards the host, which would show the exception's text to the user
             answer.add(self._unshown())
             return "" if self._task else answer.completion(self._ids.item_id("chatcmpl-"), self._model, self._now())

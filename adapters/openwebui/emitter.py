@@ -9,6 +9,7 @@ finished: the host writes it to its database, and nobody cuts it off there.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import Any, Final
 
@@ -20,6 +21,10 @@ from openrouter_pipe.ports.items import Citation
 
 _log = logging.getLogger(__name__)
 _FINISHING: Final = Finishing()
+_STOPPED: Final = "Stopped"
+"""The last line of a turn that was cut short while another line said what it was at."""
+
+_LAST_LINE_SECONDS: Final = 1.0
 
 
 class Emitter:
@@ -64,6 +69,14 @@ class Emitter:
         if self._open_status:
             status, self._open_status = self._open_status, ""
             await self._send("status", _status(status, True, []))
+
+    async def stop(self) -> None:
+        """The same for a turn that is being cut short, before the host saves what there is of it; soon, or not at all."""
+        if self._open_status:
+            self._open_status = ""
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_LINE_SECONDS):
+                    await self._send("status", _status(_STOPPED, True, []))
 
     async def _source(self, data: dict[str, Any]) -> None:
         if self._sources:

@@ -111,6 +111,15 @@ async def test_stop_keeps_the_text_and_closes_the_stream_upstream(tab: WebUITab,
     assert not turn.message.get("error")
 
 
+async def test_stop_ends_the_status_line(tab: WebUITab) -> None:
+    turn = await tab.send(ECHO, "[[sim: scenario=web-search; speed=2]] tallest tower")
+    await tab.until(lambda: turn.data("status"))
+    await tab.stop(turn)
+    await tab.finished(turn)
+    await tab.until(lambda: turn.data("status")[-1]["done"], timeout=5)  # the browser shows others as going on for ever
+    assert turn.data("status")[-1]["description"] == "Stopped"
+
+
 async def test_three_chats_at_once_do_not_mix(tab: WebUITab) -> None:
     # One after another is quick enough for the answers to overlap; 0.6.28 refuses chats that are made at the same moment.
     turns = [await tab.send(ECHO, f"[[sim: speed=50]] chat number {n}") for n in range(3)]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import pytest
 
+from openrouter_pipe.adapters.openwebui.answering import Turn
 from openrouter_pipe.adapters.openwebui.emitter import Emitter
 from openrouter_pipe.adapters.openwebui.finishing import Finishing
 from openrouter_pipe.adapters.openwebui.host import Host
 from openrouter_pipe.adapters.openwebui.request import HostCall
-from openrouter_pipe.ports.chat import StatusChanged
+from openrouter_pipe.adapters.openwebui.steady import SteadyClock, SteadyIds
+from openrouter_pipe.ports.chat import ChatEvent, StatusChanged, TextAdded
 
 
 class Slow:
@@ -138,3 +140,93 @@ async def test_what_the_host_answers_or_raises_in_time_is_handed_on() -> None:
     with pytest.raises(ValueError, match="no"):
         await finishing.run(failing())
     assert asyncio.all_tasks() == before
+
+
+class Prompt:
+    """A host that takes every event at once."""
+
+    def __init__(self) -> None:
+        self.statuses: list[tuple[str, bool]] = []
+
+    async def __call__(self, event: dict[str, Any]) -> None:
+        self.statuses.append((event["data"]["description"], event["data"]["done"]))
+
+
+async def test_a_turn_cut_short_ends_the_line_that_is_open() -> None:
+    host = Prompt()
+    mine = emitter(host, patience=None)
+    await mine.stop()
+    await mine.show(StatusChanged("Searching…"))
+    await mine.stop()
+    await mine.stop()
+    assert host.statuses == [("Searching…", False), ("Stopped", True)]
+
+
+async def test_a_turn_cut_short_after_its_last_line_says_nothing_more() -> None:
+    host = Prompt()
+    mine = emitter(host, patience=None)
+    await mine.show(StatusChanged("Searching…"))
+    await mine.show(StatusChanged("Done", done=True))
+    await mine.stop()
+    assert host.statuses[-1] == ("Done", True)
+
+
+async def test_a_host_that_never_answers_does_not_hold_up_the_stop() -> None:
+    host = Slow()
+    mine = emitter(host, patience=None)
+    host.go_on.set()
+    await mine.show(StatusChanged("Searching…"))
+    host.go_on.clear()
+    async with asyncio.timeout(5):
+        await mine.stop()
+    host.go_on.set()
+    await until_quiet()
+    assert host.log[-1] == "Stopped written"
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_stop_ends_the_line_after_the_turn_has_ended(streamed: bool) -> None:
+    host, order = Prompt(), list[str]()
+
+    async def said() -> AsyncGenerator[ChatEvent, None]:
+        try:
+            yield StatusChanged("Searching…")
+            await asyncio.Event().wait()
+        finally:
+            order.append(f"turn ended with {len(host.statuses)} lines")
+
+    metadata = {"chat_id": "c", "message_id": "m", "session_id": "s", "user_id": "u"}
+    call = HostCall({"model": "a.b"}, {"id": "u"}, metadata, emitter=host)
+    turn = Turn(call, Host(present=True), SteadyIds(None), SteadyClock(None), None)
+
+    async def consumed() -> None:
+        if streamed:
+            async for _ in turn.stream(said()):
+                pass
+        else:
+            await turn.whole(said())
+
+    task = asyncio.ensure_future(consumed())
+    while not host.statuses:
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert order == ["turn ended with 1 lines"]
+    assert host.statuses == [("Searching…", False), ("Stopped", True)]
+
+
+async def test_closing_the_lines_ends_the_line_too() -> None:
+    host = Prompt()
+
+    async def said() -> AsyncGenerator[ChatEvent, None]:
+        yield StatusChanged("Searching…")
+        yield TextAdded(0, "x")
+        yield TextAdded(0, "y")
+
+    metadata = {"chat_id": "c", "message_id": "m", "session_id": "s", "user_id": "u"}
+    call = HostCall({"model": "a.b"}, {"id": "u"}, metadata, emitter=host)
+    lines = Turn(call, Host(present=True), SteadyIds(None), SteadyClock(None), None).stream(said())
+    await anext(lines)
+    await lines.aclose()
+    assert host.statuses == [("Searching…", False), ("Stopped", True)]
