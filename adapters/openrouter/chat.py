@@ -237,7 +237,7 @@ def _sent_detail(detail: Wire) -> Wire | None:
     later turn of the chat fail."""
     kind = text(detail.get("type"))
     for name in _TEXTS_OF_DETAIL:
-        if name in detail and not isinstance(detail[name], str):
+        if name in detail and (not isinstance(detail[name], str) or (name == "format" and not detail[name])):
             del detail[name]
     if "index" in detail and type(detail["index"]) is not int:
         del detail["index"]
@@ -264,7 +264,7 @@ def _tool_choice(choice: JsonValue) -> Any:
     if kind == "function" and "function" not in choice:
         return {"type": "function", "function": {"name": choice.get("name")}} if choice.get("name") else None
     if kind == "allowed_tools":
-        return choice.get("mode") if choice.get("mode") in {"auto", "required"} else "auto"
+        return "required" if choice.get("mode") == "required" else "auto"
     return without_nulls(choice)
 
 

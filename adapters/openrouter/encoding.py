@@ -217,7 +217,7 @@ def _replayed_message(item: MessageItem) -> Wire:
         body["content"] = [kept for block in content if (kept := _replayed_part(block)) is not None]
     elif not isinstance(content, str):
         body["content"] = []
-    if body.get("phase") not in {"commentary", "final_answer"}:
+    if text(body.get("phase")) not in {"commentary", "final_answer"}:
         body.pop("phase", None)
     return _with_id(body, item.id, "msg")
 
@@ -312,7 +312,7 @@ def _replayed_reasoning(item: ReasoningItem) -> Wire:
         body["summary"] = [{"type": "summary_text", "text": line} for line in item.summary]
     if "content" in body and not _all_typed(body["content"], "reasoning_text"):
         body["content"] = [{"type": "reasoning_text", "text": line} for line in item.text]
-    if body.get("format") not in _FORMATS:
+    if text(body.get("format")) not in _FORMATS:
         body.pop("format", None)
     for key in ("signature", "encrypted_content"):
         # A blank or odd proof is worse than none: upstream refuses it.

@@ -38,7 +38,7 @@ def attached(metadata: dict[str, Any]) -> tuple[FilePart, ...]:
         members = mapping(entry)
         file = mapping(members.get("file"))
         file_id = text(members.get("id")) or text(file.get("id"))
-        if members.get("type") not in {"file", "image", "video", "audio"} or not file_id:
+        if text(members.get("type")) not in {"file", "image", "video", "audio"} or not file_id:
             continue
         meta = mapping(file.get("meta"))
         content_type = text(members.get("content_type")) or text(meta.get("content_type"))

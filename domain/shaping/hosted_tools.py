@@ -12,6 +12,7 @@ from typing import Final
 
 from openrouter_pipe.domain.shaping import values
 from openrouter_pipe.domain.shaping.documented import EFFORTS, WEB_SEARCH_TOOLS
+from openrouter_pipe.domain.shaping.parameters import read_cache_control
 from openrouter_pipe.domain.shaping.values import Reader, UnusableError, Warn
 from openrouter_pipe.ports.json import JsonObject, JsonValue
 from openrouter_pipe.ports.provider import Endpoint
@@ -104,7 +105,7 @@ def _reasoning(value: JsonValue) -> JsonValue:
 
 def _location(value: JsonValue) -> JsonValue:
     place = values.json_object(value)
-    if place.get("type") not in {None, "approximate"}:
+    if place.get("type") not in (None, "approximate"):
         raise UnusableError("an object with type approximate and texts")
     named = {name: values.text(place[name]) for name in _PLACES if not values.is_unset(place.get(name))}
     return {"type": "approximate", **named}
@@ -201,6 +202,7 @@ _NESTED: Final[Mapping[str, Mapping[str, Reader]]] = {
     f"{_PREFIX}fusion": {
         **_MODEL,
         "analysis_models": _models,
+        "cache_control": read_cache_control,
         "max_tool_calls": values.within(1, 16, values.integer),
         "tools": _few_tools,
     },

@@ -119,10 +119,11 @@ def _condition(entry: JsonValue) -> JsonValue:
         raise UnusableError(f"a list in which {name} is {problem}") from None
 
 
-def _cache_control(value: JsonValue) -> JsonValue:
+def read_cache_control(value: JsonValue) -> JsonValue:
+    """An automatic cache breakpoint: its type, and its life time where one is named. Raises `UnusableError`."""
     directive = values.json_object(value)
     ttl = directive.get("ttl")
-    if directive.get("type") != "ephemeral" or ttl not in {None, "5m", "1h"}:
+    if directive.get("type") != "ephemeral" or ttl not in (None, "5m", "1h"):
         raise UnusableError("an object with type ephemeral and ttl 5m or 1h")
     return {"type": "ephemeral"} if ttl is None else {"type": "ephemeral", "ttl": ttl}
 
@@ -177,7 +178,7 @@ _READERS: Final[Mapping[str, Reader]] = {
     "service_tier": values.choice("auto", "default", "fast", "flex", "priority", "scale"),
     "route": values.choice("fallback", "sort"),
     "truncation": values.choice("auto", "disabled"),
-    "cache_control": _cache_control,
+    "cache_control": read_cache_control,
     "debug": _debug,
     "image_config": _image_config,
     "include": _includes,

@@ -100,6 +100,8 @@ def _choice(value: JsonValue, tools: tuple[ProviderTool, ...], endpoint: Endpoin
         if not isinstance(name, str) or name not in _names(tools):
             raise UnusableError("the name of a function that is on offer")
         return {"type": "function", "name": name}
+    if not isinstance(kind, str):
+        raise UnusableError(f"one of {', '.join(_MODES)} or an object that names a tool")
     if endpoint is Endpoint.RESPONSES and (kind in _FORCED_ON_RESPONSES or _is_allowed_tools(wanted)):
         return wanted
     if endpoint is Endpoint.CHAT_COMPLETIONS and kind in _hosted_kinds(tools):
@@ -119,7 +121,7 @@ def _is_allowed_tools(wanted: JsonObject) -> bool:
     tools = wanted.get("tools")
     return (
         wanted.get("type") == "allowed_tools"
-        and wanted.get("mode") in {"auto", "required"}
+        and wanted.get("mode") in ("auto", "required")
         and isinstance(tools, list | tuple)
         and all(isinstance(tool, Mapping) for tool in tools)
     )

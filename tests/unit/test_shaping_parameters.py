@@ -137,6 +137,9 @@ def test_documented_parameters_leave_and_nothing_else(
                 {"type": "function"},
                 {"type": "function", "name": "other"},
                 {"type": "openrouter:web_search"},
+                {"type": ["shell"]},
+                {"type": {}},
+                {"type": "allowed_tools", "mode": ["auto"], "tools": []},
             )
         ],
         *[("plugins", bad, RESPONSES) for bad in ("web", 5, {"id": "web"}, ["nope"], [5], [{}], [{"id": "x" * 500}])],
@@ -157,7 +160,11 @@ def test_documented_parameters_leave_and_nothing_else(
         ],
         *[("modalities", bad, CHAT) for bad in ("video", ["smell"], 5)],
         ("modalities", ["audio"], RESPONSES),
-        ("cache_control", {"type": "eternal"}, RESPONSES),
+        *[
+            ("cache_control", bad, endpoint)
+            for bad in ({"type": "eternal"}, {"type": ["ephemeral"]}, {"type": "ephemeral", "ttl": ["1h"]})
+            for endpoint in (RESPONSES, CHAT)
+        ],
         ("prompt_cache_options", {"mode": "x"}, RESPONSES),
         ("include", ["everything"], RESPONSES),
         ("prompt", {}, RESPONSES),

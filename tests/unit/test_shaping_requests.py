@@ -105,6 +105,11 @@ def test_a_host_with_a_toolbox_repeats_its_functions_but_may_add_hosted_tools() 
             {"type": "web_search", "filters": {"allowed_domains": ("a.org",)}},
             1,
         ),
+        (
+            {"type": "openrouter:web_search", "parameters": {"user_location": {"type": ["approximate"]}}},
+            {"type": "openrouter:web_search"},
+            1,
+        ),
         ({"type": "openrouter:datetime", "parameters": None}, {"type": "openrouter:datetime"}, 0),
         ({"type": "openrouter:datetime", "parameters": ["x"]}, {"type": "openrouter:datetime"}, 1),
         (
@@ -126,6 +131,11 @@ def test_a_host_with_a_toolbox_repeats_its_functions_but_may_add_hosted_tools() 
             {"type": "openrouter:advisor", "parameters": {"reasoning": {"effort": "high", "max_tokens": None}}},
             {"type": "openrouter:advisor", "parameters": {"reasoning": {"effort": "high"}}},
             0,
+        ),
+        (
+            {"type": "openrouter:fusion", "parameters": {"cache_control": False, "model": "a/b"}},
+            {"type": "openrouter:fusion", "parameters": {"model": "a/b"}},
+            1,
         ),
         ({"type": "openrouter:fusion", "parameters": {"tools": [{"type": "x"}] * 9}}, {"type": "openrouter:fusion"}, 1),
         (

@@ -121,6 +121,7 @@ def test_what_the_host_failed_to_read_is_attached(file: dict[str, object], is_se
         {"files": None},
         {"files": "x"},
         {"files": [None, 5, "x", {}, {"type": "file"}, {"type": "file", "id": 5}]},
+        {"files": [{"type": ["file"], "id": "a"}, {"type": {"file": 1}, "id": "a"}]},
         {"files": [{"type": "collection", "id": "a"}, {"type": "note", "id": "a"}, {"type": "web_search", "id": "a"}]},
         {"files": [entry("a", "video/mp4")], "model": {"info": {"meta": None}}, "x": 1} | {"files": []},
     ],

@@ -370,11 +370,16 @@ async def test_fragments_of_reasoning_that_no_provider_takes_stay_behind() -> No
         {"type": "reasoning.summary", "summary": ["s"]},
         {"type": "reasoning.server_tool_call", "tool_name": "w", "arguments": "{}", "index": 2},
         {"type": 5, "data": "d"},
+        {"type": "reasoning.text", "text": "u", "format": ""},
         {"text": "t"},
     ]
     items = (USER, ReasoningItem(details=tuple(fragments)), MessageItem(Role.ASSISTANT, (TextPart("a"),)))
     body = await body_of(ProviderRequest(Endpoint.CHAT_COMPLETIONS, "a/b", items))
-    assert body["messages"][1]["reasoning_details"] == [fragments[0], {"type": "reasoning.text", "text": "t"}]
+    assert body["messages"][1]["reasoning_details"] == [
+        fragments[0],
+        {"type": "reasoning.text", "text": "t"},
+        {"type": "reasoning.text", "text": "u"},
+    ]
 
 
 CLAUDE = "anthropic-claude-v1"
@@ -461,6 +466,20 @@ async def test_the_formats_that_only_chat_completions_have() -> None:
     ):
         body = await body_of(ProviderRequest(Endpoint.CHAT_COMPLETIONS, "a/b", (USER,), output_format=form))
         assert body["response_format"] == sent
+
+
+@pytest.mark.parametrize("odd", [["x"], {"a": 1}, 5, True])
+async def test_odd_members_of_stored_items_do_not_cost_the_chat(odd: Any) -> None:
+    """What a provider once sent comes back with every later turn."""
+    payloads: list[dict[str, Any]] = [
+        {"type": "reasoning", "id": "rs_1", "summary": [], "format": odd, "status": odd, "signature": odd},
+        {"type": "message", "id": "msg_1", "role": "assistant", "phase": odd, "status": odd, "content": "a"},
+        {"type": "function_call", "id": odd, "call_id": "c", "name": "f", "arguments": "{}", "status": odd},
+        {"type": "function_call_output", "call_id": "c", "output": "o", "status": odd},
+    ]
+    items = tuple(OpenRouterItemCodec().decode(payload) for payload in payloads)
+    for endpoint in Endpoint:
+        await body_of(ProviderRequest(endpoint, "a/b", (USER, *items)))
 
 
 async def test_text_that_is_not_unicode_can_be_sent() -> None:
