@@ -20,6 +20,7 @@ from attrs import evolve, fields
 from openrouter_pipe.adapters.redis.connection import RedisAway, RedisLink
 from openrouter_pipe.adapters.redis.copies import Copies, size
 from openrouter_pipe.adapters.redis.keys import Keys
+from openrouter_pipe.adapters.redis.owed import Owed
 from openrouter_pipe.adapters.redis.queue import CLAIM_AFTER, WriteBehind
 from openrouter_pipe.adapters.redis.rows import LARGEST, CachedRow
 from openrouter_pipe.ports.artifacts import Artifact, ArtifactStoreError, StorePolicy
@@ -70,6 +71,7 @@ class CachedArtifactStore:
         self._flush_interval = flush_interval
         self._copies = Copies(link, keys)
         self._queue = WriteBehind(link, keys, uuid.uuid4().hex, claim_after=claim_after)
+        self._owed = Owed(self._copies, self._queue)
         self._policy = SharedStorePolicy(keys.pipe_id, Secret(""))
         self._loop: asyncio.AbstractEventLoop | None = None
         self._used = asyncio.Event()
@@ -172,21 +174,26 @@ class CachedArtifactStore:
         """See `ArtifactStore.delete`."""
         self._note(policy)
         wanted = list(dict.fromkeys(ids))
-        with contextlib.suppress(RedisAway):
+        try:
             rows, _ = await self._copies.look([chat_id], wanted)
             own = [one for one, row in rows.items() if row.sealed.chat_id == chat_id]
             with contextlib.suppress(ArtifactStoreError):
                 await self._settle(own)
             await self._queue.bury(own)
+        except RedisAway:
+            self._owed.rows(chat_id, wanted, self._now().timestamp())
         return await self._inner.delete(chat_id, wanted, policy)
 
     async def delete_chats(self, chat_ids: Sequence[str], policy: StorePolicy) -> int:
         """See `ArtifactStore.delete_chats`."""
         self._note(policy)
-        with contextlib.suppress(RedisAway):
+        own = [one for one in dict.fromkeys(chat_ids) if 0 < len(one) <= 64]
+        try:
             with contextlib.suppress(ArtifactStoreError):
                 await self._drain()
-            await self._queue.bury_chats([one for one in dict.fromkeys(chat_ids) if 0 < len(one) <= 64])
+            await self._queue.bury_chats(own)
+        except RedisAway:
+            self._owed.chats(own)
         return await self._inner.delete_chats(chat_ids, policy)
 
     async def clean_up(self, older_than: datetime, policy: StorePolicy) -> int:
@@ -211,6 +218,7 @@ class CachedArtifactStore:
             ArtifactStoreError: the database cannot be used.
         """
         async with self._flushing:
+            await self._owed.settle()
             return await self._queue.flush(self._inner, self._policy, self._policy.cache_ttl_seconds)
 
     async def backlog(self) -> int:
@@ -241,8 +249,9 @@ class CachedArtifactStore:
     async def _end_sweep(self, gone: int) -> None:
         """Which rows went is not known here: every copy of before is to be read anew."""
         if gone:
+            self._owed.sweep(self._now().timestamp())
             with contextlib.suppress(RedisAway):
-                await self._copies.outdate(self._now().timestamp())
+                await self._owed.settle()
 
     async def _save_directly(self, artifacts: Sequence[Artifact], policy: StorePolicy) -> frozenset[str]:
         self._metrics.count("artifact_direct_writes")
@@ -279,6 +288,7 @@ class CachedArtifactStore:
     ) -> tuple[dict[str, Artifact], int | None]:
         """What the cache holds for this chat, and the chat's generation (None: Redis is away)."""
         try:
+            await self._owed.settle()
             rows, generations = await self._copies.look([chat_id], wanted)
             generation = generations[chat_id]
             own = {

@@ -457,6 +457,34 @@ async def test_large_rows_go_to_the_database(worker: Worker, raw: redis.Redis) -
     assert (await worker.store.load(CHAT, [mid(1)], plain))[mid(1)].payload == big.payload
 
 
+@pytest.mark.parametrize("deletion", ["rows", "chat", "clean-up"])
+async def test_what_was_deleted_while_redis_was_away_does_not_come_back_with_it(tmp_path: Path, deletion: str) -> None:
+    server = RedisServer("appendonly yes", "appendfsync always")
+    worker = Worker(server.url, tmp_path, f"pipe_{uuid.uuid4().hex}")
+    store, policy, ids = worker.store, worker.policy, [mid(1), mid(2)]
+    await store.save(artifacts(1, 2), policy)
+    await worker.carry()
+    foreign = [Artifact(mid(3), "chat-2", "m", "a/b", "reasoning", {"n": 3})]
+    await store.save(foreign, policy)
+    server.stop(kill=True)
+    assert set(await store.load(CHAT, ids, policy)) == set(ids)
+    if deletion == "rows":
+        assert await store.delete(CHAT, [*ids, mid(3)], policy) == 2
+    elif deletion == "chat":
+        assert await store.delete_chats([CHAT], policy) == 2
+    else:
+        assert await store.clean_up(worker.wall + timedelta(days=1), policy) == 2
+    server.start()
+    worker.seconds += 3600
+    assert await store.load(CHAT, ids, policy) == {}
+    assert await store.load_cached(CHAT, ids, policy) == {}
+    await worker.carry()
+    assert await worker.in_database(ids) == set()
+    assert set(await store.load("chat-2", [mid(3)], policy)) == {mid(3)}
+    await store.aclose()
+    server.remove()
+
+
 async def test_redis_gone_and_back_with_what_it_held(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     own = RedisServer("appendonly yes", "appendfsync always")
     worker = Worker(own.url, tmp_path, "pipe")
