@@ -37,10 +37,14 @@ IMAGE_ONLY: Final = "[image]"
 
 @frozen
 class History:
-    """The input items of a request, and what the user should know about them."""
+    """The input items of a request, and what the user should know about them.
+
+    ``images_before`` is how many images stood before those of the last user message that are left.
+    """
 
     items: tuple[InputItem, ...] = field(repr=False)
     warnings: tuple[str, ...] = ()
+    images_before: int = 0
 
     @property
     def is_empty(self) -> bool:
@@ -87,7 +91,7 @@ def build(
     warnings = list(builder.selection.warnings)
     if builder.missing and not gaps_are_told and policy.persist_reasoning == REASONING_CONVERSATION:
         warnings.append(f"{builder.missing} stored items of earlier turns could not be read and were left out.")
-    return History(repair(builder.items), tuple(warnings))
+    return History(repair(builder.items), tuple(warnings), builder.selection.missing)
 
 
 class _Builder:

@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from openrouter_pipe.domain.history.markers import fenced_spans, inside
 from openrouter_pipe.domain.history.policy import IMAGES_OF_USER_THEN_ASSISTANT, HistoryPolicy
-from openrouter_pipe.domain.media.judging import claimed_kind
+from openrouter_pipe.domain.media.judging import claimed_kind, name_of
 from openrouter_pipe.domain.media.kinds import PDF
 from openrouter_pipe.ports.chat import ChatMessage
 from openrouter_pipe.ports.items import AudioPart, FilePart, ImagePart, Part, Role, TextPart, VideoPart
@@ -31,7 +31,8 @@ class Selection:
     """What of the media goes along.
 
     ``images`` are (message, part) positions of users' images that stay; ``stand_ins`` are assistants' images to add to
-    the last user message, oldest first; ``inputs`` are the kinds the model reads.
+    the last user message, oldest first; ``inputs`` are the kinds the model reads. ``missing`` is how many of the first images
+    of the last user message are over the limit.
     """
 
     images: frozenset[tuple[int, int]]
@@ -39,6 +40,7 @@ class Selection:
     last_user: int
     inputs: frozenset[str]
     warnings: tuple[str, ...] = ()
+    missing: int = 0
 
 
 def without_images(text: str) -> str:
@@ -74,9 +76,10 @@ def select(messages: Sequence[ChatMessage], inputs: frozenset[str], policy: Hist
     missing = sum(where not in images for where in present)
     if missing:
         warnings.append(
-            f"{missing} of {len(present)} images were not sent: a request carries at most {policy.max_input_images} images."
+            f"The first {missing} of {len(present)} images were not sent: "
+            f"a request carries at most {policy.max_input_images} images."
         )
-    return Selection(images, stand_ins, last_user, inputs, tuple(warnings))
+    return Selection(images, stand_ins, last_user, inputs, tuple(warnings), missing)
 
 
 def user_parts(at: int, message: ChatMessage, selection: Selection) -> tuple[Part, ...]:
@@ -145,11 +148,13 @@ def input_kind(part: Part) -> str:
 
 
 def _unreadable(parts: Sequence[Part], inputs: frozenset[str]) -> Iterable[str]:
-    counts: dict[str, int] = {}
+    unread: dict[str, list[str]] = {}
     for part in parts:
         kind = input_kind(part)
         if kind != "text" and kind not in inputs:
-            counts[kind] = counts.get(kind, 0) + 1
-    for kind, count in counts.items():
-        plural = "s" if count > 1 else ""
-        yield f"{count} {kind}{plural} of your message not sent: the model does not read {kind} input."
+            unread.setdefault(kind, []).append(name_of(part))
+    for kind, names in unread.items():
+        plural = "s" if len(names) > 1 else ""
+        named = ", ".join(f'"{name}"' for name in names if name)
+        which = f" ({named})" if named else ""
+        yield f"{len(names)} {kind}{plural} of your message{which} not sent: the model does not read {kind} input."

@@ -98,14 +98,21 @@ def refuse_unread(kind: str, inputs: frozenset[str]) -> None:
 def label(part: Part) -> str:
     """What to call an attachment when speaking to its user; of an address only its last part, which carries no secret."""
     kind = {"": "A file", IMAGE: "An image", AUDIO: "An audio recording", VIDEO: "A video"}[wanted(part)]
+    name = name_of(part)
+    if isinstance(part, FilePart) and name and name == clean_name(part.filename or ""):
+        return f'The file "{name}"'
+    return f'{kind} ("{name}")' if name else kind
+
+
+def name_of(part: Part) -> str:
+    """The name by which its user knows an attachment; empty if it has none."""
     match part:
         case FilePart(filename=str() as name) if clean_name(name):
-            return f'The file "{clean_name(name)}"'
+            return clean_name(name)
         case ImagePart(url=url) | VideoPart(url=url) | FilePart(url=str() as url):
-            found = clean_name(name_in(url))
-            return f'{kind} ("{found}")' if found else kind
+            return clean_name(name_in(url))
         case _:
-            return kind
+            return ""
 
 
 def name_in(url: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final, TypeAlias
 
@@ -15,6 +16,7 @@ import attrs
 from attrs import frozen
 
 from openrouter_pipe.domain.media import equals, judging
+from openrouter_pipe.domain.media.kinds import IMAGE
 from openrouter_pipe.domain.media.loading import Loaded, Loader
 from openrouter_pipe.domain.media.policy import MediaPolicy, NotSentError
 from openrouter_pipe.ports.files import FileAccessError, FileStore, RemoteFetcher
@@ -58,8 +60,12 @@ async def resolve(
     fetcher: RemoteFetcher,
     *,
     keep: bool,
+    images_before: int = 0,
 ) -> Resolved:
-    """Make the attachments of ``items`` ready; with ``keep`` the host stores those of the present message."""
+    """Make the attachments of ``items`` ready; with ``keep`` the host stores those of the present message.
+
+    ``images_before`` is how many images of the present message have been left out already, from its beginning.
+    """
     present = max((at for at, item in enumerate(items) if _is_user(item)), default=len(items))
     wanted = [(part, at >= present) for at, item in enumerate(items) for part in _attachments(item)]
     if not wanted:
@@ -74,9 +80,10 @@ async def resolve(
     work = _Work(Loader(store, fetcher, inputs, policy), policy)
     loaded = await work.all({group: (part, keep and group in fresh) for group, part in firsts.items()})
     outcomes = {id(part): loaded[group] for (part, _), group in zip(wanted, groups, strict=True)}
-    pool = _Pool(outcomes, policy.max_images - sum(isinstance(part, ImagePart) for part in firsts.values()))
+    labels = _labels([part for part, is_present in wanted if is_present], images_before)
+    pool = _Pool(outcomes, labels, policy.max_images - sum(isinstance(part, ImagePart) for part in firsts.values()))
     ready = [_replaced(item, pool, at >= present) for at, item in enumerate(items)]
-    return Resolved(tuple(ready), tuple(dict.fromkeys(pool.warnings)))
+    return Resolved(tuple(ready), tuple(_said(pool.failures)))
 
 
 def needs_chat_completions(items: Iterable[InputItem]) -> bool:
@@ -114,9 +121,10 @@ class _Work:
 class _Pool:
     """The outcomes, by the identity of what they are of, while they are put in their places."""
 
-    def __init__(self, outcomes: dict[int, _Outcome], images_left: int) -> None:
-        self.warnings: list[str] = []
+    def __init__(self, outcomes: dict[int, _Outcome], labels: dict[int, _Label], images_left: int) -> None:
+        self.failures: list[tuple[_Label, str]] = []
         self._outcomes = outcomes
+        self._labels = labels
         self._images_left = images_left
 
     def place(self, part: _Attachment, seen: set[str], *, present: bool) -> Part | None:
@@ -130,7 +138,7 @@ class _Pool:
             return outcome.part
         reason = "a request carries no more images" if isinstance(outcome, Loaded) else outcome
         if present:
-            self.warnings.append(f"{judging.label(part)} was not sent: {reason}.")
+            self.failures.append((self._labels[id(part)], reason))
         else:
             _log.info("an attachment of an earlier message was not sent: %s", reason)
         return None
@@ -162,6 +170,38 @@ def _placed(parts: Sequence[Part], pool: _Pool, present: bool) -> tuple[Part, ..
             kept.append(placed)
     said = any(not isinstance(part, TextPart) or part.text.strip() for part in kept)
     return tuple(kept) if said else (*kept, TextPart(_GONE))
+
+
+@frozen
+class _Label:
+    """What to call an attachment when speaking to its user: one without a name by its number, where there are several."""
+
+    name: str
+    number: int = 0
+    of: int = 0
+
+
+def _labels(parts: Sequence[_Attachment], images_before: int) -> dict[int, _Label]:
+    counts = Counter(judging.wanted(part) for part in parts)
+    counts[IMAGE] += images_before
+    seen = Counter({IMAGE: images_before})
+    labels: dict[int, _Label] = {}
+    for part in parts:
+        kind = judging.wanted(part)
+        seen[kind] += 1
+        numbered = counts[kind] > 1 and not judging.name_of(part)
+        labels[id(part)] = _Label(judging.label(part), *((seen[kind], counts[kind]) if numbered else ()))
+    return labels
+
+
+def _said(failures: Iterable[tuple[_Label, str]]) -> Iterable[str]:
+    """One notice for all that are called the same and were left out for the same reason."""
+    numbers: dict[tuple[str, str, int], dict[int, None]] = {}
+    for label, reason in failures:
+        numbers.setdefault((label.name, reason, label.of), {})[label.number] = None
+    for (name, reason, of), which in numbers.items():
+        place = f" ({', '.join(map(str, which))} of {of})" if of else ""
+        yield f"{name}{place} was not sent: {reason}."
 
 
 def _attachments(item: InputItem) -> Iterable[_Attachment]:

@@ -125,7 +125,13 @@ async def prepare(
         request.messages, stored, inputs, policies.history, records=request.records, gaps_are_told=memory.trouble
     )
     media = await resolve_media(
-        past.items, inputs, policies.media, request.files, services.fetcher, keep=request.persistent
+        past.items,
+        inputs,
+        policies.media,
+        request.files,
+        services.fetcher,
+        keep=request.persistent,
+        images_before=past.images_before,
     )
     items = without_foreign_reasoning(media.items, model.api_id)
     past = attrs.evolve(past, items=items, warnings=(*past.warnings, *media.warnings))

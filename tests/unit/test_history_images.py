@@ -53,7 +53,8 @@ def test_too_many_images_in_one_message_are_told() -> None:
     history = build([user("x", image("AA"), image("BB"))], {}, SEEING, HistoryPolicy(max_input_images=1))
     assert history.items[0].parts == (TextPart("x"), image("BB"))  # type: ignore[union-attr]
     assert len(history.warnings) == 1
-    assert "1 of 2" in history.warnings[0]
+    assert "first 1 of 2" in history.warnings[0]
+    assert history.images_before == 1
 
 
 def test_the_latest_images_of_an_assistant_stand_in() -> None:
@@ -90,6 +91,10 @@ def test_what_the_model_cannot_read_is_left_out_and_said() -> None:
     history = build([user("x", *parts)], {}, frozenset({"text"}), HistoryPolicy())
     assert history.items[0].parts == (TextPart("x"), FilePart("a.PDF"))  # type: ignore[union-attr]
     assert len(history.warnings) == 4
+    assert history.warnings[3] == '1 file of your message ("a.docx") not sent: the model does not read file input.'
+    pictures = (image("AA"), ImagePart("https://x.test/p/cat.png?t=1"), ImagePart("https://x.test/dog.png"))
+    told = build([user("x", *pictures)], {}, frozenset({"text"}), HistoryPolicy()).warnings
+    assert told == ('3 images of your message ("cat.png", "dog.png") not sent: the model does not read image input.',)
     everything = frozenset({"text", "image", "audio", "video", "file"})
     assert build([user("x", *parts)], {}, everything, HistoryPolicy()).items[0].parts[1:] == parts  # type: ignore[union-attr]
 

@@ -220,7 +220,27 @@ async def test_files_that_turn_out_to_be_images_count_as_images() -> None:
     files = [FilePart(None, host_id=await desk.put(PNG + bytes([n]))) for n in range(2)]
     result = await desk.all(user(ImagePart(data(PNG)), *files))
     assert len(result.items[0].parts) == 3  # type: ignore[union-attr]
-    assert result.warnings == ("A file was not sent: a request carries no more images.",)
+    assert result.warnings == ("A file (2 of 2) was not sent: a request carries no more images.",)
+
+
+async def test_each_that_is_left_out_can_be_told_from_the_others(desk: Desk) -> None:
+    bad = ImagePart(data(b"BM....\0\0\0\0"))
+    named = ImagePart("https://example.org/p/cat.png")
+    empty = ImagePart("")
+    result = await resolve(
+        (user(bad, ImagePart(data(PNG)), named, empty, AudioPart("", "mp3"), ImagePart(bad.url)),),
+        ALL,
+        POLICY,
+        desk.store,
+        desk.web,
+        keep=False,
+        images_before=2,
+    )
+    assert len(result.warnings) == 4
+    assert result.warnings[0] == "An image (3, 7 of 7) was not sent: it is not a PNG, JPEG, WebP or GIF image."
+    assert result.warnings[1].startswith('An image ("cat.png") was not sent: ')
+    assert result.warnings[2].startswith("An image (6 of 7) was not sent: ")
+    assert result.warnings[3].startswith("An audio recording was not sent: ")
 
 
 async def test_a_hanging_host_ends_with_the_deadline() -> None:
@@ -237,7 +257,7 @@ async def test_a_hanging_host_ends_with_the_deadline() -> None:
         MemoryFetcher(),
         keep=False,
     )
-    assert set(result.warnings) == {"An image was not sent: it took too long to read."}
+    assert set(result.warnings) == {"An image (1, 2, 3, 4, 5, 6 of 6) was not sent: it took too long to read."}
 
 
 async def test_a_file_that_breaks_off_is_closed_and_left_out() -> None:
