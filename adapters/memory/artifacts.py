@@ -66,17 +66,19 @@ class MemoryArtifactStore:
     async def delete(self, chat_id: str, ids: Sequence[str], policy: StorePolicy) -> int:
         """See `ArtifactStore.delete`."""
         wanted = set(ids)
-        return self._remove(policy, lambda artifact: artifact.chat_id == chat_id and artifact.id in wanted)
+        shelves = self._in_sight(policy)
+        return self._remove(shelves, lambda artifact: artifact.chat_id == chat_id and artifact.id in wanted)
 
     async def delete_chats(self, chat_ids: Sequence[str], policy: StorePolicy) -> int:
         """See `ArtifactStore.delete_chats`."""
         wanted = set(chat_ids)
-        return self._remove(policy, lambda artifact: artifact.chat_id in wanted)
+        return self._remove(self._in_sight(policy), lambda artifact: artifact.chat_id in wanted)
 
     async def clean_up(self, older_than: datetime, policy: StorePolicy) -> int:
         """See `ArtifactStore.clean_up`."""
+        shelves = self._of_pipe(policy)
         return self._remove(
-            policy, lambda artifact: artifact.created_at is not None and artifact.created_at < older_than
+            shelves, lambda artifact: artifact.created_at is not None and artifact.created_at < older_than
         )
 
     async def delete_orphans(self, older_than: datetime, policy: StorePolicy) -> int:
@@ -86,7 +88,7 @@ class MemoryArtifactStore:
         if known is None:
             return 0
         return self._remove(
-            policy,
+            self._of_pipe(policy),
             lambda artifact: (
                 artifact.chat_id not in known and artifact.created_at is not None and artifact.created_at < older_than
             ),
@@ -100,10 +102,14 @@ class MemoryArtifactStore:
         keys = dict.fromkeys([policy.key.reveal(), *(key.reveal() for key in policy.previous_keys), ""])
         return [self._shelves[policy.pipe_id, key] for key in keys if (policy.pipe_id, key) in self._shelves]
 
-    def _remove(self, policy: StorePolicy, matches: Callable[[Artifact], bool]) -> int:
+    def _of_pipe(self, policy: StorePolicy) -> list[_Shelf]:
+        """Those of every key: clean-up is not to keep what no key reads any more."""
+        return [shelf for (pipe_id, _), shelf in self._shelves.items() if pipe_id == policy.pipe_id]
+
+    def _remove(self, shelves: Sequence[_Shelf], matches: Callable[[Artifact], bool]) -> int:
         self._check()
         removed = 0
-        for shelf in self._in_sight(policy):
+        for shelf in shelves:
             gone = [one for one, artifact in shelf.items() if matches(artifact)]
             removed += len(gone)
             for one in gone:

@@ -40,6 +40,7 @@ _BUSY_TIMEOUT_MS: Final = 5_000
 _HASTY_TIMEOUT_MS: Final = 200
 _ABSENT_FOR: Final = 60.0
 _CREATE_ATTEMPTS: Final = 5
+_SWEPT_COLUMNS: Final = {"id", "chat_id", "created_at"}
 _HOST_CHATS: Final = "chat"
 _HOST_CHAT_COLUMNS: Final = {"id", "user_id", "title", "chat"}
 
@@ -52,7 +53,7 @@ class Database:
         self._deadline = deadline
         self._engines: dict[Location, AsyncEngine] = {}
         self._present: dict[tuple[Location, str], Table] = {}
-        self._absent: dict[tuple[Location, str], float] = {}
+        self._absent: dict[tuple[Location, tuple[str, ...], str], float] = {}
         self._own = OwnLoop("openrouter-pipe sqlite")
         self._closed = False
 
@@ -134,14 +135,15 @@ class Database:
     async def existing(self, names: Sequence[str]) -> list[Table]:
         """Those of the tables that exist, in the order given; raises `ArtifactStoreError`."""
         location = self.location()
-        fitted = [tables.fit(name, is_sqlite=location.is_sqlite) for name in names]
+        fitted = tuple(tables.fit(name, is_sqlite=location.is_sqlite) for name in names)
         now = time.monotonic()
         unknown = [
             name
             for number, name in enumerate(fitted)
             if (location, name) not in self._present
-            # The first table is the one written: another worker may create it at any moment.
-            and (number == 0 or now - self._absent.get((location, name), -_ABSENT_FOR) >= _ABSENT_FOR)
+            # The first table is the one written: another worker may create it at any moment. And where the keys have
+            # changed, another worker may have written with those of before.
+            and (number == 0 or now - self._absent.get((location, fitted, name), -_ABSENT_FOR) >= _ABSENT_FOR)
         ]
         if unknown:
             with translated():
@@ -151,8 +153,19 @@ class Database:
                 if name in found:
                     self._present[location, name] = tables.describe(name, location.schema)
                 else:
-                    self._absent[location, name] = now
+                    self._absent[location, fitted, name] = now
         return [self._present[location, name] for name in fitted if (location, name) in self._present]
+
+    async def of_pipe(self, pipe_id: str) -> list[Table]:
+        """Every table of a pipe, of whatever key; raises `ArtifactStoreError`."""
+        location = self.location()
+        with translated():
+            async with self.transaction() as connection:
+                names = await connection.run_sync(_table_names, location.schema)
+                own = sorted(name for name in names if tables.belongs(name, pipe_id, is_sqlite=location.is_sqlite))
+                columns = [await connection.run_sync(_column_names, name, location.schema) for name in own]
+        known = [name for name, has in zip(own, columns, strict=True) if has >= _SWEPT_COLUMNS]
+        return [tables.describe(name, location.schema) for name in known]
 
     async def ensure(self, name: str) -> Table:
         """The table of that name, created if need be; several workers may do so at once. Raises `ArtifactStoreError`."""
@@ -242,6 +255,10 @@ def lock_number(table: Table) -> int:
 def _existing_names(connection: Any, names: Sequence[str], schema: str | None) -> set[str]:
     inspector = inspect(connection)
     return {name for name in names if inspector.has_table(name, schema=schema)}
+
+
+def _table_names(connection: Any, schema: str | None) -> list[str]:
+    return list(inspect(connection).get_table_names(schema=schema))
 
 
 def _column_names(connection: Any, name: str, schema: str | None) -> set[str]:

@@ -16,7 +16,6 @@ from openrouter_pipe.ports.json import JsonObject
 from openrouter_pipe.ports.sealing import SealedArtifact
 
 _ID: Final = re.compile("[0-9A-HJKMNP-TV-Z]{20}")
-_DIGEST: Final = re.compile("[0-9a-f]{8}")
 
 
 class SealingSqlArtifactStore(SqlArtifactStore):
@@ -50,9 +49,7 @@ class SealingSqlArtifactStore(SqlArtifactStore):
 
     def _is_table_of(self, name: str, pipe_id: str) -> bool:
         """Whether it is a table of this pipe, of whatever key: a queue must not make us write anywhere else."""
-        digest = name[-8:]
-        stem = tables.table_name(pipe_id, "")[:-8]
-        return _DIGEST.fullmatch(digest) is not None and name == self._fitted(stem + digest)
+        return tables.belongs(name, pipe_id, is_sqlite=self.database.location().is_sqlite)
 
 
 def _open(texts: Sequence[tuple[SealedArtifact, str]], keys: Sequence[str]) -> dict[str, Artifact]:

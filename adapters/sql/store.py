@@ -146,6 +146,7 @@ class SqlArtifactStore:
     async def clean_up(self, older_than: datetime, policy: StorePolicy) -> int:
         """Delete rows not read for long, a thousand at a time, while no other worker does; see `ArtifactStore.clean_up`.
 
+        Under whatever key they were written: one that is no longer listed must not keep them for ever.
         A worker that finds another at work leaves it to that one and returns what it has deleted itself.
         """
         limit = _naive(older_than)
@@ -169,7 +170,7 @@ class SqlArtifactStore:
 
     async def _sweep(self, policy: StorePolicy, condition: Callable[[Table], ColumnElement[bool]]) -> int:
         total = 0
-        for table in await self._existing(policy):
+        for table in await self.database.of_pipe(policy.pipe_id):
             while True:
                 chosen = select(table.c.id).where(condition(table)).limit(_CLEAN_UP_ROWS)
                 with translated():

@@ -13,6 +13,7 @@ from openrouter_pipe.ports.artifacts import StorePolicy
 _PREFIX: Final = "response_items_"
 _LONGEST_FRAGMENT: Final = 62
 _LONGEST_POSTGRES_NAME: Final = 63
+_DIGEST: Final = re.compile("[0-9a-f]{8}")
 ID_LENGTH: Final = 20
 CHAT_LENGTH: Final = 64
 MESSAGE_LENGTH: Final = 64
@@ -33,6 +34,13 @@ def fit(name: str, *, is_sqlite: bool) -> str:
         return name
     digest = name[-9:]
     return name[: _LONGEST_POSTGRES_NAME - len(digest)] + digest
+
+
+def belongs(name: str, pipe_id: str, *, is_sqlite: bool) -> bool:
+    """Whether a table is one of this pipe's, of whatever key."""
+    digest = name[-8:]
+    stem = table_name(pipe_id, "")[:-8]
+    return _DIGEST.fullmatch(digest) is not None and name == fit(stem + digest, is_sqlite=is_sqlite)
 
 
 def key_ring(policy: StorePolicy) -> tuple[str, ...]:

@@ -172,6 +172,18 @@ async def test_clean_up_counts_from_the_last_read(bench: Bench) -> None:
     assert set(await bench.store.load(CHAT, [mid(1), mid(2), mid(3)], bench.policy)) == {mid(1), mid(2)}
 
 
+async def test_rows_of_a_key_that_is_no_longer_listed_are_cleaned_up_too(bench: Bench) -> None:
+    forgotten = evolve(bench.policy, key=Secret("a key that nobody lists"))
+    await bench.store.save([artifact(1), artifact(2, chat_id=OTHER)], forgotten)
+    await host_has(bench, OTHER)
+    try:
+        assert await bench.store.delete_orphans(START + timedelta(hours=1), bench.policy) == 1
+        assert set(await bench.store.load(OTHER, [mid(2)], forgotten)) == {mid(2)}
+    finally:
+        await forget_host(bench)
+    assert await bench.store.clean_up(START + timedelta(days=9), bench.policy) == 1
+
+
 async def host_has(bench: Bench, *chats: str) -> None:
     """The host keeps these chats, in the table that Open WebUI makes for them."""
     if isinstance(bench.store, MemoryArtifactStore):

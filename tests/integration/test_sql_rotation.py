@@ -72,6 +72,31 @@ async def test_rows_move_with_their_age_and_a_dry_run_changes_nothing(environmen
     await store.aclose()
 
 
+async def test_what_another_worker_wrote_meanwhile_without_a_key_is_read_under_the_next_one(
+    environment: dict[str, str],
+) -> None:
+    old, _, new = policies()
+    here, there = SqlArtifactStore(environment), SqlArtifactStore(environment)
+    await here.save(rows(0, 1), old)
+    assert len(await here.load(CHAT, [mid(0), mid(1)], old)) == 1  # sees that there is no table without a key
+    await there.save(rows(1, 1), evolve(old, key=Secret("")))
+    assert set(await here.load(CHAT, [mid(1)], new)) == {mid(1)}
+    await here.aclose()
+    await there.aclose()
+
+
+async def test_clean_up_leaves_tables_alone_that_are_not_the_pipes(environment: dict[str, str]) -> None:
+    mine, _, _ = policies()
+    others = [evolve(mine, pipe_id=f"{mine.pipe_id}{end}") for end in ("_0123abcd", "b")]
+    store = SqlArtifactStore(environment, now=lambda: START)
+    for number, one in enumerate(others):
+        await store.save(rows(number, 1), one)
+    taken = await store.clean_up(START + timedelta(days=1), mine)
+    left = [len(await store.load(CHAT, [mid(number)], one)) for number, one in enumerate(others)]
+    await store.aclose()
+    assert (taken, left) == (0, [1, 1])
+
+
 async def test_rows_nobody_can_open_and_ids_of_other_chats_stay(tmp_path: Path) -> None:
     environment = {"DATA_DIR": str(tmp_path)}
     old, listed, new = policies()
