@@ -28,6 +28,9 @@ _TYPES_OF_STATUS: Final[Mapping[int, tuple[str, ...]]] = {
         "context_length_exceeded", "max_tokens_exceeded", "token_limit_exceeded", "string_too_long", "invalid_request",
         "invalid_request_error", "invalid_prompt", "content_policy_violation", "image_content_policy_violation", "refusal",
         "invalid_image", "image_too_large", "image_too_small", "unsupported_image_format", "image_download_failed",
+        "invalid_image_format", "invalid_base64_image", "invalid_image_url", "image_parse_error", "invalid_image_mode",
+        "image_file_too_large", "unsupported_image_media_type", "empty_image_file", "failed_to_download_image",
+        "image_file_not_found", "bio_policy", "data_residency_mismatch",
     ),
     401: ("authentication", "authentication_error", "invalid_api_key"),
     402: ("payment_required", "insufficient_credits", "insufficient_quota"),
@@ -40,7 +43,7 @@ _TYPES_OF_STATUS: Final[Mapping[int, tuple[str, ...]]] = {
     500: ("server", "server_error", "unmapped", "api_error", "internal_error"),
     502: ("provider_unavailable",),
     503: ("provider_overloaded", "overloaded_error"),
-    504: ("timeout",),
+    504: ("timeout", "vector_store_timeout"),
 }  # fmt: skip
 _STATUS_OF_TYPE: Final = {name: status for status, names in _TYPES_OF_STATUS.items() for name in names}
 _LENGTH_TYPES: Final = frozenset(
@@ -54,7 +57,9 @@ _LENGTH_WORDS: Final = (
     "too many tokens",
     "too long",
 )
-_POLICY_TYPES: Final = frozenset({"content_policy_violation", "image_content_policy_violation", "refusal"})
+_POLICY_TYPES: Final = frozenset(
+    {"content_policy_violation", "image_content_policy_violation", "refusal", "bio_policy"}
+)
 _LIMIT: Final = re.compile(r"\s*rate limit exceeded:\s*([a-z0-9]+(?:[-_][a-z0-9]+)+)", re.IGNORECASE)
 _WORDS_READ: Final = 2000
 """Characters of a message in which words are looked for."""

@@ -165,7 +165,11 @@ def test_stream_errors(event: dict[str, Any], status: int | None, code: str) -> 
     [("invalid_request", 400), ("authentication_error", 401), ("insufficient_quota", 402), ("permission_denied", 403),
      ("image_not_found", 404), ("precondition_failed", 412), ("request_too_large", 413), ("unprocessable", 422),
      ("rate_limit_error", 429), (" Server_Error ", 500), ("provider_unavailable", 502), ("overloaded_error", 503),
-     ("timeout", 504), ("418", 418), ("something_new", None), ("99", None), ("600", None), ("", None)],
+     ("timeout", 504), ("vector_store_timeout", 504), ("image_parse_error", 400), ("invalid_image_format", 400),
+     ("invalid_base64_image", 400), ("invalid_image_url", 400), ("invalid_image_mode", 400), ("418", 418),
+     ("image_file_too_large", 400), ("unsupported_image_media_type", 400), ("empty_image_file", 400),
+     ("failed_to_download_image", 400), ("image_file_not_found", 400), ("bio_policy", 400),
+     ("data_residency_mismatch", 400), ("something_new", None), ("99", None), ("600", None), ("", None)],
 )  # fmt: skip
 def test_a_type_stands_for_a_status_where_none_is_named(name: str, status: int | None, where: str) -> None:
     error = {"metadata": {"error_type": name}} if where == "metadata" else {where: name}
@@ -179,6 +183,7 @@ def test_a_type_stands_for_a_status_where_none_is_named(name: str, status: int |
         ({"metadata": {"patterns": [{"pattern": "[0-9]{16}"}]}}, (FaultCause.MODERATION,)),
         ({"metadata": {"flagged_input": None}}, (FaultCause.MODERATION,)),
         ({"code": "refusal"}, (FaultCause.MODERATION,)),
+        ({"code": "bio_policy"}, (FaultCause.MODERATION,)),
         ({"error_type": "image_content_policy_violation"}, (FaultCause.MODERATION,)),
         ({"metadata": {"failed_routing_step": "privacy"}}, (FaultCause.NO_ROUTE,)),
         ({"metadata": {"routing_funnel": []}}, (FaultCause.NO_ROUTE,)),
