@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from attrs import define, field
 
-from openrouter_pipe.adapters.openrouter.encoding import image_detail
+from openrouter_pipe.adapters.openrouter.encoding import REASONING_FORMATS, image_detail
 from openrouter_pipe.adapters.openrouter.request import (
     CHAT_FIELDS,
     MAX_BREAKPOINTS,
@@ -219,7 +219,7 @@ def reasoning_details(item: ReasoningItem, start: int = 0) -> list[Wire]:
     if item.details:
         return [kept for detail in item.details if (kept := _sent_detail(dict(without_nulls(detail)))) is not None]
     common: Wire = {"id": item.id} if item.id else {}
-    if item.format:
+    if item.format in REASONING_FORMATS:
         common["format"] = item.format
     details: list[Wire] = [{"type": "reasoning.summary", "summary": words} for words in item.summary]
     details += [{"type": "reasoning.text", "text": words} for words in item.text]

@@ -47,7 +47,7 @@ _SENDABLE_OPAQUE: Final = frozenset(
         "context_compaction",
     }
 )
-_FORMATS: Final = frozenset(
+REASONING_FORMATS: Final = frozenset(
     {
         "unknown",
         "openai-responses-v1",
@@ -60,6 +60,8 @@ _FORMATS: Final = frozenset(
         "google-gemini-v1",
     }
 )
+"""Formats of reasoning that the schema names; any other costs the whole request."""
+
 _STATUSES: Final = frozenset({"in_progress", "completed", "incomplete"})
 _AUDIO_FORMATS: Final = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav"}
 _DETAILS: Final = frozenset({"auto", "low", "high", "original"})
@@ -254,7 +256,7 @@ def _reasoning(item: ReasoningItem) -> Wire:
         body["encrypted_content"] = item.encrypted
     if item.signature:
         body["signature"] = item.signature
-    if item.format in _FORMATS:
+    if item.format in REASONING_FORMATS:
         body["format"] = item.format
     return _with_id(body, item.id, "rs")
 
@@ -312,7 +314,7 @@ def _replayed_reasoning(item: ReasoningItem) -> Wire:
         body["summary"] = [{"type": "summary_text", "text": line} for line in item.summary]
     if "content" in body and not _all_typed(body["content"], "reasoning_text"):
         body["content"] = [{"type": "reasoning_text", "text": line} for line in item.text]
-    if text(body.get("format")) not in _FORMATS:
+    if text(body.get("format")) not in REASONING_FORMATS:
         body.pop("format", None)
     for key in ("signature", "encrypted_content"):
         # A blank or odd proof is worse than none: upstream refuses it.

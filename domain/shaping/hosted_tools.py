@@ -19,6 +19,7 @@ from openrouter_pipe.ports.provider import Endpoint
 
 _PREFIX: Final = "openrouter:"
 _NAME: Final = re.compile(r"[a-zA-Z0-9 _-]{1,64}")
+_CONTAINER: Final = re.compile(r"[\w-]{1,20}")
 _MOST_MODELS: Final = 8
 _ONLY_ON_RESPONSES: Final = frozenset({"inherit_functions", "inherited_function_names"})
 
@@ -123,7 +124,7 @@ def _environment(value: JsonValue) -> JsonValue:
     match environment.get("type"):
         case "container_auto":
             return {"type": "container_auto"}
-        case "container_reference" if isinstance(known, str) and 1 <= len(known) <= 20:
+        case "container_reference" if isinstance(known, str) and _CONTAINER.fullmatch(known):
             return {"type": "container_reference", "container_id": known}
     raise UnusableError("an object with type container_auto or container_reference (then with a container_id)")
 

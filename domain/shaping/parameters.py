@@ -142,8 +142,8 @@ def _debug(value: JsonValue) -> JsonValue:
 
 def _prompt(value: JsonValue) -> JsonValue:
     prompt = values.json_object(value)
-    if not isinstance(prompt.get("id"), str):
-        raise UnusableError("an object with an id")
+    if not isinstance(prompt.get("id"), str) or not isinstance(prompt.get("variables") or {}, Mapping):
+        raise UnusableError("an object with an id, and variables that are an object")
     return prompt
 
 

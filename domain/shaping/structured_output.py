@@ -11,6 +11,7 @@ from openrouter_pipe.ports.json import JsonObject, JsonValue
 from openrouter_pipe.ports.provider import Endpoint, OutputFormat
 
 _ONLY_ON_CHAT = frozenset({"grammar", "python"})
+_LONGEST_NAME = 64  # a longer one costs the whole request, and nobody sees it
 _WELL_FORMED = "an object with type text, json_object or json_schema (then with a name and a schema)"
 
 
@@ -76,7 +77,7 @@ def _schema_format(fields: JsonObject) -> OutputFormat:
         raise UnusableError(_WELL_FORMED)
     return OutputFormat(
         "json_schema",
-        name=values.text(name.strip()),
+        name=values.text(name.strip())[:_LONGEST_NAME],
         schema=schema,
         strict=strict if isinstance(strict, bool) else None,
         description=description if isinstance(description, str) else None,

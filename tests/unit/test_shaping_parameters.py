@@ -168,6 +168,7 @@ def test_documented_parameters_leave_and_nothing_else(
         ("prompt_cache_options", {"mode": "x"}, RESPONSES),
         ("include", ["everything"], RESPONSES),
         ("prompt", {}, RESPONSES),
+        ("prompt", {"id": "p", "variables": "v"}, RESPONSES),
         *[("prediction", {"type": "content", **bad}, CHAT) for bad in ({}, {"content": [{"type": "text"}]})],
         *[
             ("stop_server_tools_when", bad, RESPONSES)
@@ -265,6 +266,10 @@ SCHEMA = {"type": "object", "properties": {"a": {"type": ["string", "null"]}}}
             OutputFormat("json_schema", "n", SCHEMA, None, "d"),
         ),
         ({"text": {"format": {"type": "text"}}, "response_format": {"type": "json_object"}}, OutputFormat("text")),
+        (
+            {"text": {"format": {"type": "json_schema", "name": "n" * 65, "schema": SCHEMA}}},
+            OutputFormat("json_schema", "n" * 64, SCHEMA),
+        ),
         ({"response_format": None, "text": {}}, None),
     ],
 )

@@ -143,6 +143,14 @@ def test_a_host_with_a_toolbox_repeats_its_functions_but_may_add_hosted_tools() 
             {"type": "openrouter:shell"},
             1,
         ),
+        *(
+            (
+                {"type": "openrouter:shell", "parameters": {"environment": {"type": "container_reference", **known}}},
+                {"type": "openrouter:shell"},
+                1,
+            )
+            for known in ({}, {"container_id": "a b"}, {"container_id": "c" * 21})
+        ),
         (
             {"type": "mcp", "server_label": "s", "allowed_tools": None, "headers": {"a": "b"}},
             {"type": "mcp", "server_label": "s", "headers": {"a": "b"}},

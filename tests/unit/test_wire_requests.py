@@ -459,6 +459,17 @@ async def test_fragments_made_of_several_items_have_numbers_of_their_own() -> No
     ]
 
 
+@pytest.mark.parametrize(("made", "sent"), [("anthropic-claude-v1", "anthropic-claude-v1"), ("brand-new-v1", None)])
+async def test_the_format_of_reasoning_made_elsewhere_is_told_where_it_is_known(made: str, sent: str | None) -> None:
+    thought = ReasoningItem(id="rs_1", text=("t",), signature="s", format=made)
+    for endpoint in Endpoint:
+        body = await body_of(
+            ProviderRequest(endpoint, "a/b", (USER, thought, MessageItem(Role.ASSISTANT, (TextPart("a"),))))
+        )
+        told = body["input"][1] if endpoint is Endpoint.RESPONSES else body["messages"][1]["reasoning_details"][0]
+        assert (told.get("format"), told["signature"]) == (sent, "s")
+
+
 async def test_the_formats_that_only_chat_completions_have() -> None:
     for form, sent in (
         (OutputFormat("grammar", grammar="root ::= x"), {"type": "grammar", "grammar": "root ::= x"}),
