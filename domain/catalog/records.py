@@ -122,15 +122,17 @@ class _Draft:
         """The catalogue's name, unless somebody chose another; the host shows the record's."""
         if not self._is_new and self._name != name and self._memory.get("name") == _digest(self._name):
             self._name = name
+            self._memory["name"] = _digest(name)
             self._fields.append("name")
         if self._name == name:
-            self._memory["name"] = _digest(name)
+            self._memory.setdefault("name", _digest(name))
 
     def field(self, key: str, wanted: str) -> None:
         """One text."""
         present = self._meta.get(key)
         if present == wanted:
-            self._memory[key] = _digest(wanted)
+            # Where we have written something else, it is the administrator's, though it reads the same for now.
+            self._memory.setdefault(key, _digest(wanted))
         elif (present in _UNSET and key not in self._memory) or self._memory.get(key) == _digest(present):
             self._meta[key] = wanted
             self._memory[key] = _digest(wanted)
@@ -142,7 +144,7 @@ class _Draft:
         written = dict(_mapping(self._memory.get(CAPABILITIES)))
         for key, value in wanted.items():
             if present.get(key) == value:
-                written[key] = value
+                written.setdefault(key, value)
             elif (key not in present and key not in written) or (key in written and present.get(key) == written[key]):
                 present[key] = written[key] = value
                 self._fields.append(key)
@@ -171,15 +173,22 @@ class _Draft:
             self._memory["default"] = True
 
     def forget(self, gone: frozenset[str]) -> None:
-        """Ids of companions that no longer exist: the host may refuse to start with them."""
+        """Ids of companions that no longer exist: the host may refuse to start with them.
+
+        What an administrator took away before stays remembered, for the day on which the companion is there again.
+        """
+        named_by = {
+            memory: self._memory.get("filter") in _texts(self._meta.get(key))
+            for key, memory in ((FILTERS, "filter"), (DEFAULT_FILTERS, "default"))
+        }
         for key in (FILTERS, DEFAULT_FILTERS):
             named = _texts(self._meta.get(key))
             if gone.intersection(named):
                 self._meta[key] = [one for one in named if one not in gone]
                 self._fields.append("removed search filter")
         if self._memory.get("filter") in gone:
-            self._memory.pop("filter")
-            self._memory.pop("default", None)
+            for memory in [memory for memory, named in named_by.items() if named]:
+                self._memory.pop(memory, None)
 
     def change(self) -> Change | None:
         """What is to be written; nothing where only our memory would change."""
@@ -193,7 +202,7 @@ class _Draft:
         defaults = _texts(self._meta.get(DEFAULT_FILTERS))
         if filter_id in defaults:
             self._meta[DEFAULT_FILTERS] = [one for one in defaults if one != filter_id]
-        self._memory.pop("default", None)
+            self._memory.pop("default", None)
 
 
 def _digest(value: JsonValue) -> str:

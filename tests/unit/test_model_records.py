@@ -173,3 +173,71 @@ def test_any_record_is_taken_and_settles_after_one_time(meta: dict[str, JsonValu
     once = synced(HostModel(ID, "x", meta))
     assert plan(ID, CARD, once, ALL, ICON) is None
     assert once.meta.get("tags") == meta.get("tags")
+
+
+CATALOGUE = st.builds(
+    lambda text, sees, searches: (
+        evolve(
+            CARD,
+            name=f"A: {text}",
+            description=text,
+            capabilities=Capabilities(tools=searches, inputs=frozenset({"text", "image"} if sees else {"text"})),
+        ),
+        f"data:image/png;base64,{text}",
+    ),
+    st.sampled_from(["AAAA", "BBBB"]),
+    st.booleans(),
+    st.booleans(),
+)
+EDITS = st.sampled_from(
+    [
+        ("name", "A: AAAA"),
+        (IMAGE, "data:image/png;base64,AAAA"),
+        (DESCRIPTION, "AAAA"),
+        (DESCRIPTION, ""),
+        ("vision", True),
+        ("vision", False),
+        (DEFAULT_FILTERS, []),
+    ]
+)
+
+
+def taken_in_hand(record: HostModel, key: str, value: JsonValue) -> HostModel:
+    if key == "name":
+        return evolve(record, name=str(value))
+    if key == "vision":
+        capabilities = record.meta[CAPABILITIES]
+        assert isinstance(capabilities, dict)
+        return edited(record, **{CAPABILITIES: {**capabilities, "vision": value}})
+    return edited(record, **{key: value})
+
+
+def shown(record: HostModel, key: str) -> JsonValue:
+    if key == "name":
+        return record.name
+    capabilities = record.meta[CAPABILITIES]
+    assert isinstance(capabilities, dict)
+    return capabilities["vision"] if key == "vision" else record.meta.get(key)
+
+
+@given(CATALOGUE, st.lists(CATALOGUE | EDITS, max_size=8))
+def test_an_edit_survives_also_a_catalogue_that_agrees_with_it_for_a_while(
+    first: tuple[ModelCard, str], steps: list[tuple[ModelCard, str] | tuple[str, JsonValue]]
+) -> None:
+    record = synced(card=first[0], icon=first[1])
+    theirs: dict[str, JsonValue] = {}
+    for one, two in steps:
+        if isinstance(one, ModelCard):
+            record = synced(record, one, icon=str(two))
+        elif one not in theirs and shown(record, one) != two and (two != [] or record.meta.get(one)):
+            record = taken_in_hand(record, one, two)
+            theirs[one] = two
+        assert {key: shown(record, key) for key in theirs} == theirs
+
+
+def test_a_default_that_was_taken_off_stays_off_when_the_companion_comes_again() -> None:
+    record = edited(synced(), **{DEFAULT_FILTERS: []})
+    away = synced(record, policy=evolve(ALL, search_filter=None, gone=frozenset({"openrouter_search"})))
+    assert away.meta[FILTERS] == []
+    back = synced(away)
+    assert (back.meta[FILTERS], back.meta[DEFAULT_FILTERS]) == (["openrouter_search"], [])
