@@ -48,7 +48,7 @@ _REFRESH_DEADLINE: Final = 2.0
 _IN_ONE_STATEMENT: Final = 5_000
 _CLEAN_UP_ROWS: Final = 1_000
 _REMEMBERED_WARNINGS: Final = 4_096
-_WARNINGS_PER_READ: Final = 20
+_NAMED_PER_READ: Final = 20
 
 
 def beside_the_host(
@@ -305,16 +305,20 @@ class SqlArtifactStore:
         return total
 
     def _warn(self, wanted: Sequence[str], opened: Mapping[str, Artifact], broken: Mapping[str, str]) -> None:
-        """Say what this read did not bring, each artifact once in the life of the store."""
+        """Say in one warning what this read did not bring, each artifact once in the life of the store."""
         news = [one for one in wanted if one not in opened and one not in self._warned]
         for one in news:
             self._warned[one] = None
         while len(self._warned) > _REMEMBERED_WARNINGS:
             self._warned.popitem(last=False)
-        for one in news[:_WARNINGS_PER_READ]:
-            _log.warning("Artifact %s is skipped on replay: %s", one, broken.get(one, "not in this chat"))
-        if len(news) > _WARNINGS_PER_READ:
-            _log.warning("%d more artifacts are skipped on replay", len(news) - _WARNINGS_PER_READ)
+        if not news:
+            return
+        reasons: dict[str, list[str]] = {}
+        for one in news[:_NAMED_PER_READ]:
+            reasons.setdefault(broken.get(one, "not in this chat"), []).append(one)
+        named = "; ".join(f"{', '.join(ids)}: {why}" for why, ids in reasons.items())
+        more = f"; and {len(news) - _NAMED_PER_READ} more" if len(news) > _NAMED_PER_READ else ""
+        _log.warning("Artifacts skipped on replay: %d (%s%s)", len(news), named, more)
 
 
 def _open_all(rows: Iterable[StoredRow], keys: Sequence[str]) -> tuple[dict[str, Artifact], dict[str, str]]:

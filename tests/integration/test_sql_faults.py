@@ -67,6 +67,33 @@ async def test_old_rows_in_a_locked_file_are_read_without_waiting(
     await store.aclose()
 
 
+async def test_artifacts_that_cannot_be_read_are_told_in_one_warning_a_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, mine = SqlArtifactStore({"DATA_DIR": str(tmp_path)}), policy()
+    await store.save(artifacts(3), mine)
+    with sqlite3.connect(tmp_path / "webui.db") as file:
+        file.execute(f"UPDATE {table_name(mine.pipe_id, '')} SET payload = 'torn' WHERE id = ?", (mid(1),))
+    file.close()
+    with caplog.at_level(logging.WARNING):
+        for known in (1, 2):
+            wanted = [mid(0), mid(1), *(mid(100 + n) for n in range(3 * known))]
+            assert set(await store.load(CHAT, wanted, mine)) == {mid(0)}
+            assert await store.load("chat-2", [mid(0)], mine) == {}
+    told = [record.getMessage() for record in caplog.records]
+    assert [line.partition(" (")[0] for line in told] == [
+        "Artifacts skipped on replay: 4",
+        "Artifacts skipped on replay: 1",
+        "Artifacts skipped on replay: 3",
+    ]
+    assert all(mid(n) in told[0] for n in (1, 100, 101, 102))
+    assert "it is not JSON" in told[0]
+    assert "not in this chat" in told[0]
+    await store.load(CHAT, [mid(n) for n in range(200, 250)], mine)
+    assert caplog.records[-1].getMessage().endswith("; and 30 more)")
+    await store.aclose()
+
+
 async def test_a_read_only_file_can_be_read_but_not_written(tmp_path: Path) -> None:
     first, mine = SqlArtifactStore({"DATA_DIR": str(tmp_path)}), policy()
     await first.save(artifacts(2), mine)
