@@ -20,7 +20,7 @@ from openrouter_pipe.adapters.openwebui.request import (
     MIXTURE_OF_AGENTS,
     HostCall,
     Surface,
-    follows_marker,
+    follows_block,
     read_task,
     requested_model,
     surface,
@@ -61,7 +61,7 @@ class Turn:
         self._model = requested_model(call)
         self._emitter = Emitter(call, host, patience)
         self._own_tools = call.toolbox is not None
-        self._sets_off = follows_marker(call)
+        self._sets_off = self._surface is not Surface.API and follows_block(call)
         self._structured = _is_structured(mapping(call.body))
 
     def streamed(self, events: Events) -> Any:

@@ -29,7 +29,7 @@ class GuardedEvents:
     """The same events, ending in a failure where the core raises against its promise: text shown stays shown.
 
     ``sets_off``: the first words start a line of their own. The host glues a continued answer to the stored text, and a
-    marker must end its line.
+    marker must end its line; so must a notice.
     """
 
     __slots__ = ("_ahead", "_events", "_failures", "_is_task", "_next", "_over", "_seen", "_sets_off")

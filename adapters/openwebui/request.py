@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from typing import Any, Final
 
@@ -24,6 +25,12 @@ from openrouter_pipe.ports.tools import Toolbox
 
 _NOT_PARAMETERS: Final = frozenset({"model", "messages", "stream", "metadata", "extra_tools", SEARCH_FLAG})
 _UNSAVED_CHATS: Final = ("local", "temporary:", "channel:")
+_NOTICE_AT_THE_END: Final = re.compile(r"(?:\A|\n)(?:\*[^*\n]+\*|- (?:Error ID|Time|Session|User): [^\n]+)\Z")
+"""The last line of what we say in answers as delivered: why one ended early, and the foot of an error."""
+
+_LONGEST_LINE: Final = 500
+"""Characters of a last line that are looked at."""
+
 MIXTURE_OF_AGENTS: Final = "moa_response_generation"
 """The one task of the host whose result is an answer to read, streamed like any other."""
 
@@ -92,8 +99,8 @@ def saved_chat(chat_id: str) -> bool:
     return bool(chat_id) and not chat_id.startswith(_UNSAVED_CHATS)
 
 
-def follows_marker(call: HostCall) -> bool:
-    """Whether the answer goes on behind one that ends in a marker: the user pressed "continue"."""
+def follows_block(call: HostCall) -> bool:
+    """Whether the answer goes on behind one that ends in a line of ours, a marker or a notice: the user pressed "continue"."""
     messages = mapping(call.body).get("messages")
     last = mapping(messages[-1]) if isinstance(messages, list) and messages else {}
     if last.get("role") != "assistant":
@@ -101,7 +108,8 @@ def follows_marker(call: HostCall) -> bool:
     content = last.get("content")
     if isinstance(content, list) and content:
         content = mapping(content[-1]).get("text")
-    return text(content).rstrip().endswith(MARKER_END)
+    end = text(content).rstrip()
+    return end.endswith(MARKER_END) or bool(_NOTICE_AT_THE_END.search(end, max(0, len(end) - _LONGEST_LINE)))
 
 
 def wants_stream(call: HostCall) -> bool:

@@ -87,6 +87,16 @@ async def test_continue_keeps_what_was_there(tab: WebUITab) -> None:
     assert not more.message.get("error")
 
 
+async def test_continue_after_an_error_starts_a_line_of_its_own(tab: WebUITab, provider: Provider) -> None:
+    failed = await tab.ask(model_id("sim/error-1"), "Fail.")
+    more = await tab.continue_answer(failed)
+    await tab.finished(more)
+    assert "\n\nPart\n\n" in parts(more.message)[1]
+    await tab.ask(ECHO, "And now?", chat_id=failed.chat_id)
+    replayed = str(provider.turns()[-1]["body"]["input"])
+    assert replayed.count("Part") == 2, "the foot of the error took the line behind it along"
+
+
 async def test_temporary_chat(tab: WebUITab) -> None:
     first = await tab.ask(ECHO, "Forget me.", temporary=True)
     reasoning, text = parts(first.message)

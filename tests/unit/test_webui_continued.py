@@ -1,4 +1,4 @@
-"""An answer that the user lets go on: hosts glue the new text to the stored one, whose last line may be a marker."""
+"""An answer that the user lets go on: hosts glue the new text to the stored one, whose last line may be a marker or a notice."""
 
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -13,6 +13,13 @@ from openrouter_pipe.adapters.openwebui.steady import SteadyClock, SteadyIds
 from openrouter_pipe.ports.chat import ChatEvent, Completed, NoticeAdded, TextAdded
 
 MARKED = "Before.\n\n[0000000000000000000A]: #"
+FOOT = "Part\n\n### Too many requests\n\n- Error ID: `0123456789abcdef`\n- Time: 2026-11-23T03:47:15Z\n"
+NOTICES = [
+    "Once upon\n\n*The answer ends here because it reached the limit of output tokens.*",
+    "*a.pdf was not sent: this model reads no files.*\n",
+    FOOT,
+    FOOT + "- Session: s_1\n- User: u 1",
+]
 IDS = {"chat_id": "c", "message_id": "m", "session_id": "s"}
 
 
@@ -32,7 +39,7 @@ async def streamed(call: HostCall, host: Host, *said: ChatEvent) -> str:
 
 
 @pytest.mark.parametrize("host", [Host(present=True, native_items=True), Host(present=True)])
-@pytest.mark.parametrize("content", [MARKED, MARKED + " \n", [{"type": "text", "text": MARKED}]])
+@pytest.mark.parametrize("content", [MARKED, MARKED + " \n", [{"type": "text", "text": MARKED}], *NOTICES])
 async def test_the_new_text_starts_a_paragraph_of_its_own(host: Host, content: Any) -> None:
     shown = await streamed(
         call(content), host, TextAdded(0, "After"), TextAdded(0, " all."), Completed(None, "m", None)
@@ -54,7 +61,17 @@ async def test_a_completion_at_once() -> None:
 
 @pytest.mark.parametrize(
     "one",
-    [call("Before."), call(MARKED, role="user"), call(None), HostCall({"messages": [7]}, metadata=IDS), HostCall(None)],
+    [
+        call("Before."),
+        call("a *b*"),
+        call("- User: u\n\nx"),
+        call("*" * 3),
+        call("x" * 9999),
+        call(MARKED, role="user"),
+        call(None),
+        HostCall({"messages": [7]}, metadata=IDS),
+        HostCall(None),
+    ],
 )
 async def test_other_text_starts_where_it_starts(one: HostCall) -> None:
     shown = await streamed(one, Host(present=True), TextAdded(0, "After."), Completed(None, "m", None))
