@@ -105,9 +105,9 @@ class Attempts:
 
 
 def is_transient(fault: ProviderFault) -> bool:
-    """Whether the same request may succeed a little later."""
-    if fault.retryable is False:
-        return False
+    """Whether the same request may succeed a little later; the provider's own word for it counts before the status."""
+    if fault.retryable is not None:
+        return fault.retryable
     if fault.status is not None:
         return fault.status in _TRANSIENT_STATUS or fault.status >= 500
-    return fault.kind in _TRANSIENT_KINDS or fault.retryable is True
+    return fault.kind in _TRANSIENT_KINDS

@@ -485,6 +485,13 @@ async def test_other_faults_are_told_at_once(fault: ProviderFault) -> None:
     assert len(house.provider.requests) == 1
 
 
+async def test_a_fault_that_the_provider_calls_passing_is_tried_again() -> None:
+    """Credits that requests still running have reserved: the status alone would say that waiting is of no use."""
+    house = House([status(402, retryable=True, retry_after=7.0)], answer("ok"))
+    assert text(await house.hear()) == "ok"
+    assert house.clock.sleeps == [7.0]
+
+
 async def test_retry_after_is_honoured_within_the_total_timeout() -> None:
     house = House([status(429, retry_after=7.0)], answer("ok"), [status(429, retry_after=7.0)])
     assert text(await house.hear()) == "ok"
