@@ -36,6 +36,7 @@ from openrouter_pipe.ports.items import (
 _log = logging.getLogger(__name__)
 
 _GONE: Final = "[An attachment of this message is not shown.]"
+_NO_MORE: Final = "a request carries no more images"
 _LATE: Final = "it took too long to read"
 _RESPONSES_AUDIO: Final = frozenset({"mp3", "wav"})
 
@@ -81,7 +82,7 @@ async def resolve(
     loaded = await work.all({group: (part, keep and group in fresh) for group, part in firsts.items()})
     outcomes = {id(part): loaded[group] for (part, _), group in zip(wanted, groups, strict=True)}
     labels = _labels([part for part, is_present in wanted if is_present], images_before)
-    pool = _Pool(outcomes, labels, policy.max_images - sum(isinstance(part, ImagePart) for part in firsts.values()))
+    pool = _Pool(outcomes, labels, sum(isinstance(part, ImagePart) for part, _ in wanted), policy.max_images)
     ready = [_replaced(item, pool, at >= present) for at, item in enumerate(items)]
     return Resolved(tuple(ready), tuple(_said(pool.failures)))
 
@@ -121,22 +122,26 @@ class _Work:
 class _Pool:
     """The outcomes, by the identity of what they are of, while they are put in their places."""
 
-    def __init__(self, outcomes: dict[int, _Outcome], labels: dict[int, _Label], images_left: int) -> None:
+    def __init__(self, outcomes: dict[int, _Outcome], labels: dict[int, _Label], images: int, most: int) -> None:
         self.failures: list[tuple[_Label, str]] = []
         self._outcomes = outcomes
         self._labels = labels
-        self._images_left = images_left
+        self._too_old = max(0, images - most)
+        self._images_left = most - images + self._too_old
 
     def place(self, part: _Attachment, seen: set[str], *, present: bool) -> Part | None:
         """What stands for ``part``; None leaves it out. ``seen`` are the contents of the same message."""
         outcome = self._outcomes[id(part)]
+        if isinstance(part, ImagePart) and self._too_old > 0:  # of what tools and instructions show, too, the newest
+            self._too_old -= 1
+            outcome = _NO_MORE
         if isinstance(outcome, Loaded) and self._fits(part, outcome.part):
             # A host names the files of a turn beside the message that may show them already.
             if isinstance(part, FilePart) and part.host_id and outcome.digest in seen:
                 return None
             seen.add(outcome.digest)
             return outcome.part
-        reason = "a request carries no more images" if isinstance(outcome, Loaded) else outcome
+        reason = _NO_MORE if isinstance(outcome, Loaded) else outcome
         if present:
             self.failures.append((self._labels[id(part)], reason))
         else:

@@ -15,6 +15,7 @@ from openrouter_pipe.ports.files import FetchPolicy, FileAccessError, FileBytes,
 from openrouter_pipe.ports.items import (
     AudioPart,
     FilePart,
+    FunctionCallItem,
     FunctionOutputItem,
     ImagePart,
     InputItem,
@@ -223,6 +224,22 @@ async def test_files_that_turn_out_to_be_images_count_as_images() -> None:
     assert result.warnings == ("A file (2 of 2) was not sent: a request carries no more images.",)
 
 
+async def test_every_image_of_a_request_counts_wherever_it_stands() -> None:
+    desk = Desk(MediaPolicy(max_images=2))
+    image = data(PNG)
+    file = FilePart(None, host_id=await desk.put(PNG + b"!"))
+    twice = await desk.all(user(ImagePart(image), ImagePart(image), file))
+    assert twice.items == (user(ImagePart(image), ImagePart(image)),)
+    assert twice.warnings == ("A file was not sent: a request carries no more images.",)
+
+    system = MessageItem(Role.SYSTEM, (TEXT, ImagePart(image)))
+    call = FunctionCallItem("c", "f", "{}")
+    output = FunctionOutputItem("c", (TEXT, ImagePart(data(JPEG, "image/jpeg")), ImagePart(data(PNG + b"2"))))
+    shown = await desk.all(system, user(), call, output)
+    assert shown.items == (MessageItem(Role.SYSTEM, (TEXT,)), user(), call, output)
+    assert shown.warnings == ()
+
+
 async def test_each_that_is_left_out_can_be_told_from_the_others(desk: Desk) -> None:
     bad = ImagePart(data(b"BM....\0\0\0\0"))
     named = ImagePart("https://example.org/p/cat.png")
@@ -252,7 +269,7 @@ async def test_a_hanging_host_ends_with_the_deadline() -> None:
     result = await resolve(
         (user(*(ImagePart(f"/api/v1/files/{n}") for n in range(5)), ImagePart(data(PNG))),),
         ALL,
-        MediaPolicy(deadline=0.05),
+        MediaPolicy(deadline=0.05, max_images=6),
         Hanging(),
         MemoryFetcher(),
         keep=False,
