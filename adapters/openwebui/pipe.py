@@ -20,6 +20,7 @@ from openrouter_pipe.adapters.openwebui.files import FallbackOwner, HostFileStor
 from openrouter_pipe.adapters.openwebui.guarded import Events
 from openrouter_pipe.adapters.openwebui.host import Host, detect, function_id
 from openrouter_pipe.adapters.openwebui.instances import GRACE_SECONDS, Tenure, enter, next_age
+from openrouter_pipe.adapters.openwebui.orderly import orderly
 from openrouter_pipe.adapters.openwebui.request import (
     HostCall,
     model_prefix,
@@ -311,10 +312,9 @@ def make_pipe_class(
             **_others: Any,
         ) -> Any:
             """Answer one call of the host."""
-            toolbox = HostToolbox.from_call(
-                __tools__, __metadata__, body, __event_call__, __event_emitter__, __request__, __user__
-            )
-            call = HostCall(body, __user__, __metadata__, __task__, __event_emitter__, __request__, toolbox)
+            emit = orderly(__event_emitter__)
+            toolbox = HostToolbox.from_call(__tools__, __metadata__, body, __event_call__, emit, __request__, __user__)
+            call = HostCall(body, __user__, __metadata__, __task__, emit, __request__, toolbox)
             return await self._runtime.answer(call, self.valves)
 
         async def close(self) -> None:

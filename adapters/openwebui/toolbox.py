@@ -212,6 +212,8 @@ class HostToolbox:
             "__messages__": self._body.get("messages") or [],
             "__files__": self._metadata.get("files") or [],
         }
+        if self._event_emitter is not None:
+            context["__event_emitter__"] = self._event_emitter  # tools run side by side, their events do not
         bound: Callable[..., Any] = await maybe_await(self._helpers.rebind(function=function, extra_params=context))
         return bound
 

@@ -30,9 +30,9 @@ _RESULT_PARAMETERS: Final = (
 @frozen
 class HostHelpers:
     """``process_result`` makes text, files and embeds of whatever a tool returns; ``rebind`` gives a tool the request's
-    messages and files; ``citations`` makes sources of the results of ``citation_tools``; ``store_image`` keeps an image in
-    the host's storage; ``load_image`` reads one back as a data URL; ``terminal_file`` and ``terminal_event`` serve the
-    host's terminal tools; ``user_model`` is the class that the host's helpers expect a user in.
+    messages and files, and the turn's emitter; ``citations`` makes sources of the results of ``citation_tools``;
+    ``store_image`` keeps an image in the host's storage; ``load_image`` reads one back as a data URL; ``terminal_file`` and
+    ``terminal_event`` serve the host's terminal tools; ``user_model`` is the class that the host's helpers expect a user in.
     """
 
     process_result: _Helper = None

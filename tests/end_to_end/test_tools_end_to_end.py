@@ -202,6 +202,29 @@ async def test_calls_of_one_round_run_side_by_side(tab: ToolTab, tmp_path: Path)
         tab.host.request("DELETE", f"/api/v1/tools/id/{tool}/delete")
 
 
+CITING_TOOL = '''
+class Tools:
+    async def weather(self, city: str, __event_emitter__=None) -> str:
+        """Weather. :param city: where"""
+        for n in range(3):
+            name = f"{city} {n}"
+            data = {"source": {"name": name}, "document": ["fog"], "metadata": [{"source": name}]}
+            await __event_emitter__({"type": "source", "data": data})
+        return "fog"
+'''
+
+
+async def test_tools_side_by_side_lose_no_source(tab: ToolTab) -> None:
+    tool = install_tool(tab.host, "citing_dice", CITING_TOOL)
+    try:
+        turn = await tab.ask(PARALLEL, "Use them.", params=NATIVE, tool_ids=[tool])
+        stored = tab.host.chat_message(turn.chat_id, turn.message_id)["sources"]
+        told = sorted(source["source"]["name"] for source in stored)
+        assert told == [f"{city} {n}" for city in ("Oslo", "Rome") for n in range(3)]
+    finally:
+        tab.host.request("DELETE", f"/api/v1/tools/id/{tool}/delete")
+
+
 async def test_legacy_mode_is_left_to_the_host(tab: ToolTab, provider: Provider, tmp_path: Path) -> None:
     """The host asks the model which tool to run and runs it; the pipe offers none."""
     counter = Counter(tmp_path / "runs")

@@ -11,6 +11,7 @@ from base64 import b64encode
 
 import pytest
 
+from openrouter_pipe.adapters.openwebui.orderly import orderly
 from openrouter_pipe.adapters.openwebui.toolbox import HostToolbox
 from openrouter_pipe.adapters.openwebui.toolbox_host import HostHelpers, detect_helpers
 from openrouter_pipe.ports.items import ImagePart, TextPart
@@ -103,6 +104,31 @@ async def test_the_callable_is_bound_to_the_requests_messages_and_files():
 
     await call(box(entry("t", Tool()), helpers=HostHelpers(rebind=rebind)))
     assert seen == {"__messages__": [{"role": "user", "content": "hi"}], "__files__": ["f"]}
+
+
+async def test_tools_that_run_side_by_side_tell_the_host_one_thing_after_the_other():
+    """0.12 reads a message's sources, adds one and writes them back: told at once, one of two would be lost."""
+    stored = []
+
+    async def emit(event):
+        before = list(stored)
+        await asyncio.sleep(0)
+        stored[:] = [*before, event]
+
+    async def rebind(function, extra_params):
+        async def bound(**arguments):
+            await extra_params["__event_emitter__"](arguments["a"])
+
+        return bound
+
+    toolbox = box(entry("t", Tool()), helpers=HostHelpers(rebind=rebind), event_emitter=orderly(emit))
+    await asyncio.gather(*(call(toolbox, a=number) for number in range(3)))
+    assert stored == [0, 1, 2]
+
+
+def test_what_is_no_emitter_stays_what_it_is():
+    assert orderly(None) is None
+    assert orderly("odd") == "odd"
 
 
 async def test_hosts_whose_helpers_are_plain_functions_run_tools_too():
