@@ -147,9 +147,9 @@ class CatalogService:
             self._fault, self._failed_origin, self._failures = None, None, 0
             await self._remember(connection, entries)
         except ProviderError as error:
+            await self._recall(connection, origin)
             self._failed(error.fault, origin, refresh_seconds)
             settled = True
-            await self._recall(connection, origin)
         except asyncio.CancelledError:
             settled = True
             raise
@@ -169,7 +169,6 @@ class CatalogService:
         catalog = Catalog(await _cards(found[0])) if found is not None else _EMPTY
         if found is not None and catalog.cards:
             self._catalog, self._origin, self._fetched_at = catalog, origin, self._clock.monotonic() - found[1]
-            _log.warning("The catalogue of %.1f hours ago is used until a new one can be fetched", found[1] / 3600)
 
     async def _fetch(self, connection: Connection, refresh_seconds: float) -> tuple[tuple[JsonObject, ...], float]:
         if isinstance(self._source, SharedCatalogSource):
@@ -194,8 +193,8 @@ class CatalogService:
             self._failures,
             self._retry_at - now,
             "no models until then: check BASE_URL, the API key and the network"
-            if self._catalog is None
-            else "the last good catalogue stays in use",
+            if (age := self.age()) is None
+            else f"the last good catalogue stays in use ({age / 3600:.1f} hours old)",
         )
 
     def _outcome(self, *, insist: bool) -> Catalog:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,9 @@ async def test_a_start_without_network_lists_the_models_of_the_last_time(
     later = service(tmp_path, source, clock, now=1_000_000.0 + 7_200)
     assert await names(later) == ["a/one", "a/two"]
     assert later.age() == pytest.approx(7_200)
-    assert "The catalogue of 2.0 hours ago is used" in caplog.text
+    [told] = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "the last good catalogue stays in use (2.0 hours old)" in told
+    assert "no models" not in told
     assert await names(later) == ["a/one", "a/two"]
     assert source.fetches == 1  # in back-off: a stale list is no reason to ask more often
     source.there = True
