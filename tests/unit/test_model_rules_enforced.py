@@ -327,6 +327,7 @@ def test_tools_and_plugins_that_ask_another_model_are_left_out(kind: str) -> Non
     hidden = {
         "type": "namespace",
         "name": "n",
+        "description": "d",
         "tools": [{"type": "function", "name": "f"}, {"type": f"openrouter:{kind}"}],
     }
     parameters = {
