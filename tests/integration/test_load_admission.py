@@ -156,13 +156,13 @@ async def test_users_who_leave_at_random_return_every_place(house, capsys):
     chance = random.Random(6)
     outcomes = await asyncio.gather(
         *(
-            house.turn(number, f"user-{number % 13}", chance.choice([None, chance.uniform(0, 3)]))
+            house.turn(number, f"user-{number % 13}", chance.choice([None, chance.uniform(0, 1)]))
             for number in range(TURNS)
         )
     )
     ended = Counter("left" if one.last is None else type(one.last).__name__ for one in outcomes)
     with capsys.disabled():
-        print(f"\n1,300 turns, half of the users leave within 3 s: {dict(ended)}")
+        print(f"\n1,300 turns, half of the users leave within a second: {dict(ended)}")
     assert ended["left"] > 100
     assert all(one.text == WHOLE for one in outcomes if isinstance(one.last, Completed))
     assert await house.all_returned()

@@ -141,7 +141,7 @@ async def test_compression_pays_or_is_not_done(bench: Bench) -> None:
     assert len(found) == 3
 
 
-async def test_bad_rows_are_skipped_with_one_warning_each(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+async def test_bad_rows_are_skipped_with_one_warning_that_names_them(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     await bench.store.save([Artifact(mid(1), CHAT, "m", "a/b", "reasoning", PAYLOAD)], bench.policy)
     genuine = json.loads(str(bench.sql(f"SELECT CAST(payload AS TEXT) FROM {bench.table}")[0][0]))
     sealed = genuine["ciphertext"]
@@ -168,7 +168,7 @@ async def test_bad_rows_are_skipped_with_one_warning_each(bench: Bench, caplog: 
         assert set(await bench.store.load(CHAT, [mid(1), *wrong], bench.policy)) == {mid(1)}
     said = [record.getMessage() for record in caplog.records]
     assert [sum(one in line for line in said) for one in wrong] == [1] * len(wrong), said
-    assert len(said) == len(wrong)
+    assert len(said) == 1
     assert KEY not in caplog.text
     assert "rs_1" not in caplog.text
 
@@ -178,7 +178,8 @@ async def test_a_chat_full_of_bad_markers_does_not_flood_the_log(
 ) -> None:
     with caplog.at_level(logging.WARNING):
         assert await bench.store.load(CHAT, [mid(number) for number in range(500)], bench.policy) == {}
-    assert len(caplog.records) == 21
+    assert len(caplog.records) == 1
+    assert sum(mid(number) in caplog.text for number in range(500)) == 20
     assert "480 more" in caplog.text
 
 
