@@ -141,7 +141,9 @@ async def test_compression_pays_or_is_not_done(bench: Bench) -> None:
     assert len(found) == 3
 
 
-async def test_bad_rows_are_skipped_with_one_warning_that_names_them(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+async def test_bad_rows_are_skipped_with_one_warning_that_names_them(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
     await bench.store.save([Artifact(mid(1), CHAT, "m", "a/b", "reasoning", PAYLOAD)], bench.policy)
     genuine = json.loads(str(bench.sql(f"SELECT CAST(payload AS TEXT) FROM {bench.table}")[0][0]))
     sealed = genuine["ciphertext"]
