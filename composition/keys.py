@@ -115,7 +115,10 @@ def summary(last: RotationProgress, *, dry_run: bool) -> str:
         lines.append(f"{last.conflicts} conflicts, another chat holds their id; they stay")
     ending = ""
     if not (dry_run or last.unreadable or last.conflicts):
-        ending = f"\nNow empty {PREVIOUS} in the pipe's valves."
+        ending = (
+            "\nTurns that began before the key was changed may still end with the old one: run this once more when they are "
+            f"over. When it finds nothing, empty {PREVIOUS} in the pipe's valves."
+        )
     elif dry_run:
         ending = "\nNothing was changed (dry run)."
     return "; ".join(lines) + "." + ending

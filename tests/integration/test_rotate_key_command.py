@@ -69,6 +69,9 @@ def test_a_dry_run_then_the_rotation_then_nothing_left(tmp_path: Path) -> None:
     done = run("--data-dir", str(tmp_path), "--batch-size", "7", **KEYS)
     assert (done.returncode, "45 encrypted anew and verified" in done.stdout) == (0, True), done
     assert "s3cret" not in done.stdout + done.stderr
+    told = " ".join(done.stdout.split())
+    assert "run this once more" in told
+    assert "empty ARTIFACT_ENCRYPTION_PREVIOUS_KEYS" in told
     assert readable(tmp_path, NEW) == 45
     again = run("--data-dir", str(tmp_path), **KEYS)
     assert (again.returncode, "No rows of older keys" in again.stdout) == (0, True)
@@ -96,7 +99,7 @@ def test_a_missing_older_key_is_told_by_the_status(tmp_path: Path) -> None:
     done = run("--data-dir", str(tmp_path), **KEYS)
     assert done.returncode == 1
     assert "4 unreadable" in done.stdout
-    assert "Now empty" not in done.stdout
+    assert "ARTIFACT_ENCRYPTION_PREVIOUS_KEYS" not in done.stdout
 
 
 def test_keys_with_commas_and_blanks_are_taken_as_they_are(tmp_path: Path) -> None:
