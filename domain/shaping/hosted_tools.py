@@ -13,6 +13,7 @@ from typing import Final
 from openrouter_pipe.domain.shaping import values
 from openrouter_pipe.domain.shaping.documented import EFFORTS, WEB_SEARCH_TOOLS
 from openrouter_pipe.domain.shaping.parameters import read_cache_control
+from openrouter_pipe.domain.shaping.plugins import PLACES, SEARCH_MODE, are_tools, read_few_tools, read_models
 from openrouter_pipe.domain.shaping.values import Reader, UnusableError, Warn
 from openrouter_pipe.ports.json import JsonObject, JsonValue
 from openrouter_pipe.ports.provider import Endpoint
@@ -20,7 +21,6 @@ from openrouter_pipe.ports.provider import Endpoint
 _PREFIX: Final = "openrouter:"
 _NAME: Final = re.compile(r"[a-zA-Z0-9 _-]{1,64}")
 _CONTAINER: Final = re.compile(r"[\w-]{1,20}")
-_MOST_MODELS: Final = 8
 _ONLY_ON_RESPONSES: Final = frozenset({"inherit_functions", "inherited_function_names"})
 
 
@@ -68,29 +68,10 @@ def _name(value: JsonValue) -> str:
     return value
 
 
-def _models(value: JsonValue) -> JsonValue:
-    models = values.words(value)
-    if not 1 <= len(models) <= _MOST_MODELS:
-        raise UnusableError(f"a list of 1 to {_MOST_MODELS} models")
-    return models
-
-
 def _tools(value: JsonValue) -> JsonValue:
     tools = values.json_list(value)
-    if not all(
-        isinstance(tool, Mapping)
-        and isinstance(tool.get("type"), str)
-        and isinstance(tool.get("parameters", {}), Mapping)
-        for tool in tools
-    ):
+    if not are_tools(tools):
         raise UnusableError("a list of objects, each with a type")
-    return tools
-
-
-def _few_tools(value: JsonValue) -> JsonValue:
-    tools = values.json_list(_tools(value))
-    if len(tools) > _MOST_MODELS:
-        raise UnusableError(f"a list of at most {_MOST_MODELS} tools")
     return tools
 
 
@@ -108,7 +89,7 @@ def _location(value: JsonValue) -> JsonValue:
     place = values.json_object(value)
     if place.get("type") not in (None, "approximate"):
         raise UnusableError("an object with type approximate and texts")
-    named = {name: values.text(place[name]) for name in _PLACES if not values.is_unset(place.get(name))}
+    named = {name: values.text(place[name]) for name in PLACES if not values.is_unset(place.get(name))}
     return {"type": "approximate", **named}
 
 
@@ -154,15 +135,12 @@ class _ImageOptions(dict[str, Reader]):
         return _image_option
 
 
-_PLACES: Final = ("city", "country", "region", "timezone")
 _LEVEL: Final = values.choice("low", "medium", "high")
 _SEARCH: Final[Mapping[str, Reader]] = {
     **dict.fromkeys(("max_results", "max_total_results", "max_uses", "max_characters"), values.positive),
     **dict.fromkeys(("allowed_domains", "excluded_domains"), values.words),
     "engine": values.choice("auto", "native", "exa", "parallel", "firecrawl", "perplexity"),
-    "mode": values.choice(
-        "instant", "fast", "auto", "deep-lite", "deep", "deep-reasoning", "turbo", "basic", "advanced"
-    ),
+    "mode": SEARCH_MODE,
     "search_context_size": _LEVEL,
     "user_location": _location,
     "filters": _filters,
@@ -202,10 +180,10 @@ _NESTED: Final[Mapping[str, Mapping[str, Reader]]] = {
     },
     f"{_PREFIX}fusion": {
         **_MODEL,
-        "analysis_models": _models,
+        "analysis_models": read_models,
         "cache_control": read_cache_control,
         "max_tool_calls": values.within(1, 16, values.integer),
-        "tools": _few_tools,
+        "tools": read_few_tools,
     },
 }
 """Tools whose options stand under ``parameters``."""

@@ -18,6 +18,13 @@ COMPRESSION = "context-compression"
 _MOST_TOOLS: Final = 8
 _MOST_MODELS: Final = 8
 
+PLACES: Final = ("city", "country", "region", "timezone")
+"""What the location of a search consists of."""
+
+SEARCH_MODE: Final = values.choice(
+    "instant", "fast", "auto", "deep-lite", "deep", "deep-reasoning", "turbo", "basic", "advanced"
+)
+
 
 def read_plugins(parameters: JsonObject, warn: Warn) -> tuple[JsonObject, ...]:
     """Known plugins in the caller's order, without fields that cannot be sent; a later one of the same id wins."""
@@ -68,28 +75,33 @@ def _pdf(value: JsonValue) -> JsonValue:
 
 def _location(value: JsonValue) -> JsonValue:
     place = values.json_object(value)
-    names = ("city", "country", "region", "timezone")
-    if place.get("type") != "approximate" or not all(isinstance(place.get(name) or "", str) for name in names):
+    if place.get("type") != "approximate" or not all(isinstance(place.get(name) or "", str) for name in PLACES):
         raise UnusableError("an object with type approximate and texts")
-    return {"type": "approximate", **{name: place[name] for name in names if place.get(name)}}
+    return {"type": "approximate", **{name: place[name] for name in PLACES if place.get(name)}}
 
 
-def _models(value: JsonValue) -> JsonValue:
+def read_models(value: JsonValue) -> JsonValue:
+    """The models that one plugin or tool asks."""
     models = values.words(value)
     if not 1 <= len(models) <= _MOST_MODELS:
         raise UnusableError(f"a list of 1 to {_MOST_MODELS} models")
     return models
 
 
-def _tools(value: JsonValue) -> JsonValue:
-    tools = values.json_list(value)
-    fit = all(
+def are_tools(value: JsonValue) -> bool:
+    """Whether it is a list of tools as those models take them."""
+    return all(
         isinstance(tool, Mapping)
         and isinstance(tool.get("type"), str)
         and isinstance(tool.get("parameters", {}), Mapping)
-        for tool in tools
+        for tool in values.json_list(value)
     )
-    if len(tools) > _MOST_TOOLS or not fit:
+
+
+def read_few_tools(value: JsonValue) -> JsonValue:
+    """The tools that those models have."""
+    tools = values.json_list(value)
+    if len(tools) > _MOST_TOOLS or not are_tools(tools):
         raise UnusableError(f"a list of at most {_MOST_TOOLS} objects, each with a type")
     return tools
 
@@ -110,11 +122,11 @@ FIELDS: Final[Mapping[str, Mapping[str, Reader]]] = {
     "file-parser": {**_SWITCH, "pdf": _pdf},
     "fusion": {
         **_SWITCH,
-        "analysis_models": _models,
+        "analysis_models": read_models,
         "max_tool_calls": values.within(1, 16, values.integer),
         "model": values.text,
         "preset": values.choice("general-high", "general-budget", "general-fast"),
-        "tools": _tools,
+        "tools": read_few_tools,
     },
     "moderation": {},
     "pareto-router": {
@@ -131,9 +143,7 @@ FIELDS: Final[Mapping[str, Mapping[str, Reader]]] = {
         "include_domains": values.words,
         "max_results": values.positive,
         "max_uses": values.positive,
-        "mode": values.choice(
-            "instant", "fast", "auto", "deep-lite", "deep", "deep-reasoning", "turbo", "basic", "advanced"
-        ),
+        "mode": SEARCH_MODE,
         "search_prompt": values.text,
         "user_location": _location,
     },
